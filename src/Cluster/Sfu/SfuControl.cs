@@ -1,0 +1,84 @@
+using System.Text.Json.Serialization;
+using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.Tokens;
+
+namespace Transcribe.Cluster.Sfu;
+
+/// <summary>Subjects on which an SFU node is spoken to, and speaks.</summary>
+public static class SfuSubjects
+{
+    public static string Open(string node) => $"sfu.{node}.open";
+
+    public static string Negotiate(string node) => $"sfu.{node}.negotiate";
+
+    public static string AddCandidate(string node) => $"sfu.{node}.candidate";
+
+    public static string Subscribe(string node) => $"sfu.{node}.subscribe";
+
+    public static string SetMuted(string node) => $"sfu.{node}.mute";
+
+    public static string Close(string node) => $"sfu.{node}.close";
+
+    /// <summary>Events of one session, <see cref="SfuSessionEvent"/>.</summary>
+    public static string SessionEvents(string sessionId) => $"sfu.session.{sessionId}";
+
+    /// <summary>Active speakers of a room, <see cref="ActiveSpeakers"/>; at most every 300 ms, only when they change.</summary>
+    public static string Speakers(string room) => $"sfu.speakers.{room}";
+}
+
+/// <summary>Creates a session on the node. Idempotent by session id.</summary>
+/// <param name="AutoSubscribe">Assign the room's tracks to free receive transceivers without being asked.</param>
+/// <param name="OnlyParticipant">WHEP: only this publisher's tracks; "*" for whoever publishes first.</param>
+public sealed record OpenSession(
+    string SessionId, string Room, string Participant, Grants Grants, bool AutoSubscribe = true, string? OnlyParticipant = null,
+    IReadOnlyList<TrackKind>? Kinds = null);
+
+public sealed record Ack;
+
+/// <summary>A track the client publishes on the m-section <paramref name="Mid"/> of its offer.</summary>
+public sealed record PublishedMedia(string Mid, TrackSource Source, string? Name = null, bool Muted = false);
+
+/// <summary>Which track a receive-only m-section carries now; <paramref name="TrackId"/> is null for a free one.</summary>
+public sealed record MediaAssignment(string Mid, string? TrackId);
+
+/// <summary>An offer. Error codes of the answer: "session_not_found", "sdp_invalid", "not_granted".</summary>
+public sealed record NegotiateSession(string SessionId, string Sdp, IReadOnlyList<PublishedMedia> Tracks);
+
+public sealed record NegotiatedMedia(string Mid, string TrackId);
+
+public sealed record SessionNegotiated(
+    string Sdp, IReadOnlyList<NegotiatedMedia> Published, IReadOnlyList<MediaAssignment> Assignments);
+
+/// <param name="Candidate">The value of an SDP candidate attribute, without "a=" ("candidate:1 1 udp …"); null or empty: end of candidates.</param>
+public sealed record AddSessionCandidate(string SessionId, string? Candidate);
+
+public sealed record SetSubscription(string SessionId, string TrackId, bool Enabled);
+
+public sealed record SetTrackMuted(string SessionId, string TrackId, bool Muted);
+
+public sealed record CloseSession(string SessionId, string Reason);
+
+[JsonPolymorphic(TypeDiscriminatorPropertyName = "type")]
+[JsonDerivedType(typeof(SessionConnected), "connected")]
+[JsonDerivedType(typeof(SessionAssigned), "assigned")]
+[JsonDerivedType(typeof(SessionNeedsMedia), "needsMedia")]
+[JsonDerivedType(typeof(SessionClosed), "closed")]
+public abstract record SfuSessionEvent;
+
+/// <summary>ICE and DTLS are up.</summary>
+public sealed record SessionConnected : SfuSessionEvent;
+
+/// <summary>Receive transceivers were assigned to tracks, or freed.</summary>
+public sealed record SessionAssigned(IReadOnlyList<MediaAssignment> Assignments) : SfuSessionEvent;
+
+/// <summary>More tracks are wanted than the client has receive transceivers: add this many and offer again.</summary>
+public sealed record SessionNeedsMedia(int Audio, int Video) : SfuSessionEvent;
+
+/// <param name="Reason">"left", "timeout", "duplicateIdentity", "removed", "roomClosed", "nodeShutdown", "failed".</param>
+public sealed record SessionClosed(string Reason) : SfuSessionEvent;
+
+/// <param name="Level">Audio level in -dBov, 0 (loudest) to 127 (silence); RFC 6464.</param>
+public sealed record Speaker(string ParticipantId, string TrackId, int Level);
+
+/// <summary>Who speaks now, the loudest first; empty in silence.</summary>
+public sealed record ActiveSpeakers(string Room, IReadOnlyList<Speaker> Speakers);
