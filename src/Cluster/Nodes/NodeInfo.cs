@@ -1,0 +1,48 @@
+using System.Text.Json.Serialization;
+
+namespace Transcribe.Cluster.Nodes;
+
+[JsonConverter(typeof(JsonStringEnumConverter<NodeRole>))]
+public enum NodeRole
+{
+    [JsonStringEnumMemberName("sfu")] Sfu,
+    [JsonStringEnumMemberName("signaling")] Signaling,
+    [JsonStringEnumMemberName("director")] Director,
+    [JsonStringEnumMemberName("gateway")] Gateway,
+}
+
+[JsonConverter(typeof(JsonStringEnumConverter<NodeState>))]
+public enum NodeState
+{
+    [JsonStringEnumMemberName("active")] Active,
+
+    /// <summary>Keeps what it has, takes nothing new.</summary>
+    [JsonStringEnumMemberName("draining")] Draining,
+}
+
+/// <summary>A process of the cluster as it describes itself.</summary>
+/// <param name="Id">Unique name; part of bus subjects ("sfu.{id}.open").</param>
+/// <param name="Address">Where clients or other nodes reach it.</param>
+/// <param name="Capacity">Sessions it takes at most.</param>
+/// <param name="Load">Sessions it has.</param>
+public sealed record NodeInfo(
+    string Id, NodeRole Role, string Address, string Region = "local", int Capacity = 1000, int Load = 0, string Version = "",
+    NodeState State = NodeState.Active);
+
+/// <summary>The living nodes. A node announces itself again and again; one that stops is forgotten.</summary>
+public interface INodeDirectory
+{
+    /// <summary>Writes the node's description for a time to live of 15 s; call it every 5 s, and when something changed.</summary>
+    ValueTask AnnounceAsync(NodeInfo node, CancellationToken cancellationToken = default);
+
+    ValueTask RemoveAsync(NodeRole role, string id, CancellationToken cancellationToken = default);
+
+    ValueTask<IReadOnlyList<NodeInfo>> ListAsync(NodeRole role, CancellationToken cancellationToken = default);
+}
+
+/// <summary>Which SFU node a new session goes to.</summary>
+public interface INodeSelector
+{
+    /// <summary>The node for one more session in this room; null where there is no capacity.</summary>
+    ValueTask<NodeInfo?> SelectSfuAsync(string room, CancellationToken cancellationToken = default);
+}
