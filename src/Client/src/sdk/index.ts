@@ -1,0 +1,19 @@
+/**
+ * Transcribe in the browser: join a room, publish and receive tracks, read captions in step with the voice.
+ *
+ * ```ts
+ * const room = await join({ token });
+ * await room.publish(microphone, { source: "microphone" });
+ * room.on("trackSubscribed", ({ mediaTrack }) => show(mediaTrack));
+ * room.captions.on("caption", ({ participant, visibleText }) => write(participant, visibleText));
+ * ```
+ */
+import { Room, type JoinOptions } from "./room";
+
+export const join = (options: JoinOptions): Promise<Room> => Room.join(options);
+
+export { Room, type JoinOptions, type RoomEvents, type RoomState, type Subscription } from "./room";
+export { CaptionFeed, type Caption, type CaptionEvents } from "./captions";
+export { PlayoutClock, rtpDelta, type PlayoutSample } from "./rtp-time";
+export { TranscribeError, type CaptionMessage, type ParticipantInfo, type Speaker, type TrackInfo, type TranscriptionState } from "./protocol";
+export type { LocalPublication } from "./media-session";
