@@ -1,6 +1,6 @@
 namespace Transcribe.Rtc;
 
-/// <summary>State of an <see cref="RtcSession"/>: ICE and DTLS in one (RTCPeerConnectionState of webrtc-pc).</summary>
+/// <summary>State of an RtcSession: ICE and DTLS in one (RTCPeerConnectionState of webrtc-pc).</summary>
 public enum RtcSessionState
 {
     /// <summary>No description was applied yet.</summary>
@@ -18,7 +18,7 @@ public enum RtcSessionState
     /// <summary>Final, except that an ICE restart may revive it: no path, or the DTLS handshake was refused.</summary>
     Failed,
 
-    /// <summary>Final: <see cref="RtcSession.Close"/> was called or the peer closed DTLS.</summary>
+    /// <summary>Final: Close was called or the peer closed DTLS.</summary>
     Closed,
 }
 
