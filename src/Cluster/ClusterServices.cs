@@ -1,0 +1,38 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Transcribe.Cluster.Bus;
+using Transcribe.Cluster.InProcess;
+using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.State;
+using Transcribe.Cluster.Tokens;
+using Transcribe.Cluster.Transcripts;
+
+namespace Transcribe.Cluster;
+
+public static class ClusterServices
+{
+    /// <summary>State, bus, log and leases in this process, and the services every role builds on.</summary>
+    public static IServiceCollection AddInProcessCluster(this IServiceCollection services, ApiKeyRing keys)
+    {
+        services.TryAddSingleton<IMessageBus, InProcessMessageBus>();
+        services.TryAddSingleton<IStateStore, InProcessStateStore>();
+        services.TryAddSingleton<IEventLog, InProcessEventLog>();
+        services.TryAddSingleton<ILeaseStore, InProcessLeaseStore>();
+        return services.AddClusterCore(keys);
+    }
+
+    /// <summary>The services over state, bus, log and leases, whichever implements those.</summary>
+    public static IServiceCollection AddClusterCore(this IServiceCollection services, ApiKeyRing keys)
+    {
+        services.TryAddSingleton(TimeProvider.System);
+        services.TryAddSingleton(keys);
+        services.TryAddSingleton<IAccessTokenValidator, AccessTokenValidator>();
+        services.TryAddSingleton<IAccessTokenMinter, AccessTokenMinter>();
+        services.TryAddSingleton<IRoomDirectory, RoomDirectory>();
+        services.TryAddSingleton<ITranscriptStore, TranscriptStore>();
+        services.TryAddSingleton<INodeDirectory, NodeDirectory>();
+        services.TryAddSingleton<INodeSelector, NodeSelector>();
+        return services;
+    }
+}
