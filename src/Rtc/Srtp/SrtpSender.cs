@@ -1,0 +1,98 @@
+using System.Buffers.Binary;
+
+namespace Transcribe.Rtc.Srtp;
+
+/// <summary>
+/// Protects outgoing RTP and RTCP with one master key (RFC 3711, RFC 7714). Not thread-safe; allocates only when
+/// a new SSRC appears.
+/// </summary>
+public sealed class SrtpSender : IDisposable
+{
+    private readonly SrtpCipher _cipher;
+    private readonly SsrcTable _sources;
+
+    /// <param name="profile">Protection profile.</param>
+    /// <param name="masterKey">16 bytes.</param>
+    /// <param name="masterSalt">12 bytes (GCM) or 14 (counter mode).</param>
+    /// <param name="maxSources">Most SSRCs that are tracked; packets of further ones are refused.</param>
+    public SrtpSender(SrtpProfile profile, ReadOnlySpan<byte> masterKey, ReadOnlySpan<byte> masterSalt, int maxSources = 4096)
+    {
+        _cipher = SrtpCipher.Create(profile, masterKey, masterSalt);
+        _sources = new SsrcTable(maxSources);
+        Profile = profile;
+    }
+
+    internal SrtpSender(SrtpCipher cipher, SrtpProfile profile, int maxSources = 4096)
+    {
+        _cipher = cipher;
+        _sources = new SsrcTable(maxSources);
+        Profile = profile;
+    }
+
+    public SrtpProfile Profile { get; }
+
+    /// <summary>Bytes added to an RTP packet.</summary>
+    public int RtpOverhead => _cipher.TagLength;
+
+    /// <summary>Bytes added to an RTCP packet.</summary>
+    public int RtcpOverhead => _cipher.TagLength + 4;
+
+    /// <summary>
+    /// Encrypts an RTP packet in place. <paramref name="buffer"/> must have <see cref="RtpOverhead"/> bytes of room
+    /// after <paramref name="length"/>. Sequence numbers may go back by less than 32768 (retransmissions), but a
+    /// packet must never differ from one that was sent with the same SSRC and sequence number.
+    /// </summary>
+    /// <returns>False when it is not a whole RTP packet, there is no room, or too many SSRCs are in use.</returns>
+    public bool ProtectRtp(Span<byte> buffer, int length, out int newLength)
+    {
+        newLength = 0;
+        if ((uint)length > (uint)buffer.Length || !SrtpPacket.TryGetRtpHeaderLength(buffer[..length], out int header))
+            return false;
+        return ProtectRtp(buffer, header, buffer[header..length], out newLength);
+    }
+
+    /// <summary>
+    /// Encrypts <paramref name="payload"/> into <paramref name="destination"/>, whose first
+    /// <paramref name="headerLength"/> bytes hold the RTP header with CSRCs and extensions already written. The
+    /// payload may be the very place it is written to, and must not overlap it otherwise.
+    /// </summary>
+    public bool ProtectRtp(Span<byte> destination, int headerLength, ReadOnlySpan<byte> payload, out int newLength)
+    {
+        newLength = 0;
+        int total = headerLength + payload.Length + _cipher.TagLength;
+        if (headerLength < SrtpPacket.MinRtpHeader || total > destination.Length || total > SrtpPacket.MaxLength)
+            return false;
+        uint ssrc = BinaryPrimitives.ReadUInt32BigEndian(destination[8..]);
+        ushort sequence = BinaryPrimitives.ReadUInt16BigEndian(destination[2..]);
+        if (!_sources.TryGetOrAdd(ssrc, out SsrcState? state))
+            return false;
+
+        long index = state.EstimateRtpIndex(sequence);
+        if (index < 0)
+            return false;
+        state.NoteRtpSent(index);
+        _cipher.EncryptRtp(destination, headerLength, payload, ssrc, index);
+        newLength = total;
+        return true;
+    }
+
+    /// <summary>
+    /// Encrypts a compound RTCP packet in place; <see cref="RtcpOverhead"/> bytes of room are needed after
+    /// <paramref name="length"/>. The SRTCP index counts per SSRC of the first packet (RFC 3711 section 3.4).
+    /// </summary>
+    public bool ProtectRtcp(Span<byte> buffer, int length, out int newLength)
+    {
+        newLength = 0;
+        int total = length + RtcpOverhead;
+        if (length < SrtpPacket.RtcpHeader || total > buffer.Length || total > SrtpPacket.MaxLength)
+            return false;
+        uint ssrc = BinaryPrimitives.ReadUInt32BigEndian(buffer[4..]);
+        if (!_sources.TryGetOrAdd(ssrc, out SsrcState? state) || state.NextRtcpIndex > SrtpPacket.MaxRtcpIndex)
+            return false;
+        _cipher.EncryptRtcp(buffer, length, ssrc, (uint)state.NextRtcpIndex++);
+        newLength = total;
+        return true;
+    }
+
+    public void Dispose() => _cipher.Dispose();
+}
