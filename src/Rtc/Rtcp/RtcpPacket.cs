@@ -60,8 +60,6 @@ public readonly ref struct RtcpCompound
             if (!RtcpPacket.TryRead(rest, out RtcpPacket packet))
                 return false;
             rest = rest[packet.Bytes.Length..];
-            if (packet.HasPadding && !rest.IsEmpty)
-                return false;
         }
 
         compound = new RtcpCompound(bytes);
@@ -133,8 +131,9 @@ public readonly ref partial struct RtcpPacket
         int padding = 0;
         if ((bytes[0] & 0x20) != 0)
         {
+            // RFC 3550 wants a multiple of four and only at the compound's end; libwebrtc pads feedback by single bytes.
             padding = bytes[length - 1];
-            if (padding == 0 || padding % 4 != 0 || padding > length - HeaderSize)
+            if (padding == 0 || padding > length - HeaderSize)
                 return false;
         }
 

@@ -170,6 +170,14 @@ public ref struct RtcpWriter(Span<byte> destination)
         return true;
     }
 
+    /// <summary>Turns the last bytes of the packet begun last into padding.</summary>
+    internal readonly void EndWithPadding(Span<byte> body, int padding)
+    {
+        body[^padding..].Clear();
+        body[^1] = (byte)padding;
+        _buffer[Length - body.Length - 4] |= 0x20;
+    }
+
     internal readonly Span<byte> Free => _buffer[Length..];
 
     private static void WriteBlocks(Span<byte> body, scoped ReadOnlySpan<ReportBlock> blocks)
