@@ -303,7 +303,7 @@ internal sealed class DtlsHandshake(
             lock (_gate)
             {
                 while (_inbox.Count == 0 && !_aborted)
-                    _aborted = !Monitor.Wait(_gate, AbandonedAfter);
+                    _aborted |= !Monitor.Wait(_gate, AbandonedAfter);
                 _waiting = false;
             }
         }
