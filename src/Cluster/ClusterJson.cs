@@ -6,7 +6,10 @@ namespace Transcribe.Cluster;
 /// <summary>The one JSON dialect of the product: hub, bus, store and HTTP bodies.</summary>
 public static class ClusterJson
 {
-    public static JsonSerializerOptions Options { get; } = Create();
+    public static JsonSerializerOptions Options { get; } = Create(strict: false);
+
+    /// <summary>The same dialect for what comes from outside: a missing or null member that must be there is an error, not a null.</summary>
+    public static JsonSerializerOptions InputOptions { get; } = Create(strict: true);
 
     /// <summary>Applies the dialect to options somebody else owns (ASP.NET, SignalR).</summary>
     public static void Configure(JsonSerializerOptions options)
@@ -51,9 +54,9 @@ public static class ClusterJson
         }
     }
 
-    private static JsonSerializerOptions Create()
+    private static JsonSerializerOptions Create(bool strict)
     {
-        var options = new JsonSerializerOptions();
+        var options = new JsonSerializerOptions { RespectNullableAnnotations = strict, RespectRequiredConstructorParameters = strict };
         Configure(options);
         options.MakeReadOnly(populateMissingResolver: true);
         return options;
