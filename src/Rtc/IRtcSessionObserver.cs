@@ -58,9 +58,11 @@ public interface IRtcSessionObserver
     {
     }
 
-    /// <summary>A client's own candidate was gathered; not called on the ICE-lite side.</summary>
-    /// <param name="candidate">Value of an SDP candidate attribute ("candidate:…").</param>
-    void OnLocalCandidate(string candidate)
+    /// <summary>
+    /// After an ICE restart took effect: checks for this former <see cref="RtcSession.LocalUfrag"/> need not reach the
+    /// session any more.
+    /// </summary>
+    void OnLocalUfragRetired(string ufrag)
     {
     }
 

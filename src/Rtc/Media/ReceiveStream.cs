@@ -1,15 +1,14 @@
+using Transcribe.Rtc.Rtcp;
+using Transcribe.Rtc.Rtp;
+
 namespace Transcribe.Rtc.Media;
 
-/// <summary>One SSRC the peer sends: what receiver reports (RFC 3550 §6.4, A.3, A.8), NACK and duplicate suppression need.</summary>
+/// <summary>One SSRC that the peer sends: duplicates, gaps, statistics.</summary>
 internal sealed class ReceiveStream(uint ssrc, RtcMedia media, bool isRtx)
 {
-    private readonly SequenceTracker _sequence = new();
-    private long _received;
-    private long _expectedPrior;
-    private long _receivedPrior;
-    private uint _lastTimestamp;
-    private Instant _lastArrival;
-    private long _jitter16;
+    private readonly DuplicateFilter _duplicates = new();
+    private ReceptionReportBuilder? _reports;
+    private long _highest;
 
     public uint Ssrc { get; } = ssrc;
 
@@ -18,118 +17,80 @@ internal sealed class ReceiveStream(uint ssrc, RtcMedia media, bool isRtx)
     /// <summary>True for an RFC 4588 retransmission stream.</summary>
     public bool IsRtx { get; } = isRtx;
 
-    /// <summary>RTP stream id of the packet that introduced the stream, "" without one.</summary>
-    public string Rid { get; set; } = "";
+    /// <summary>What is missing; null where NACK is not in use.</summary>
+    public NackGenerator? Nack { get; private set; }
 
-    public NackGenerator Nack { get; } = new();
+    /// <summary>Anything arrived since the last report.</summary>
+    public bool HasNews { get; private set; }
 
     public Instant LastPacketAt { get; private set; }
 
-    /// <summary>Anything arrived since the last receiver report.</summary>
-    public bool HasNews { get; private set; }
+    public bool HasReceived => _reports is not null;
 
-    public Instant LastKeyframeRequest { get; set; } = new(long.MinValue / 2);
+    public ReceptionReportBuilder? Reports => _reports;
 
-    /// <summary>Middle 32 bits of the NTP time of the last sender report, 0 before one.</summary>
-    public uint LastSenderReport { get; set; }
-
-    public Instant LastSenderReportAt { get; set; }
-
-    public long PacketsReceived => _received;
-
-    /// <summary>Interarrival jitter in RTP timestamp units.</summary>
-    public uint Jitter => (uint)(_jitter16 >> 4);
-
-    /// <summary>Extended highest sequence number as RFC 3550 reports it (cycles in the upper 16 bits).</summary>
-    public uint ExtendedHighest => (uint)(_sequence.Highest - 0x10000L);
-
-    /// <summary>Notes a packet with its own sequence number.</summary>
-    /// <returns>False for a duplicate: do not deliver it.</returns>
-    public bool TryReceive(Instant now, ushort sequenceNumber, uint timestamp, int clockRate, bool generateNacks, out bool nackOverflow)
+    /// <summary>Notes a packet of the stream.</summary>
+    /// <returns>False for a duplicate, a hopelessly late one, or a jump that the next packet must confirm: do not deliver it.</returns>
+    public bool TryReceive(Instant now, in RtpPacket packet, int clockRate, bool generateNacks)
     {
-        nackOverflow = false;
-        bool started = _sequence.Started;
-        long highest = _sequence.Highest;
-        if (!_sequence.TryAdd(sequenceNumber, out long extended, out bool restarted))
-            return false;
-        if (restarted)
-        {
-            Nack.Clear();
-            _received = _expectedPrior = _receivedPrior = 0;
-            started = false;
-        }
-
-        if (started && generateNacks)
-        {
-            if (extended > highest)
-                nackOverflow = !Nack.AddGap(now, highest, extended);
-            else
-                Nack.Remove(extended);
-        }
-
-        UpdateJitter(now, timestamp, clockRate, inOrder: !started || extended > highest, first: !started);
-        _received++;
+        ushort sequenceNumber = packet.SequenceNumber;
+        bool first = _reports is null;
+        _reports ??= new ReceptionReportBuilder(Ssrc, clockRate);
         LastPacketAt = now;
+        long received = _reports.Statistics.Received;
+        if (first)
+        {
+            _highest = 0x1_0000_0000L + sequenceNumber;
+        }
+        else if (_duplicates.Check(Extend(sequenceNumber)) is DuplicateVerdict.Duplicate)
+        {
+            return false;
+        }
+
+        if (!_reports.Statistics.Update(now, sequenceNumber, packet.Timestamp))
+            return false;
         HasNews = true;
+        if (!first && _reports.Statistics.Received <= received)
+        {
+            // The sender began anew with other sequence numbers.
+            _duplicates.Reset();
+            Nack?.Reset();
+            _highest = ((_highest >> 16) + 2 << 16) + sequenceNumber;
+            first = true;
+        }
+
+        long extended = Extend(sequenceNumber);
+        if (first)
+            _duplicates.Check(extended);
+        _highest = Math.Max(_highest, extended);
+        if (generateNacks)
+            (Nack ??= new NackGenerator()).OnPacket(now, extended);
         return true;
     }
 
-    /// <summary>Notes a packet recovered from the retransmission stream. False if it was here before.</summary>
-    public bool TryRepair(ushort originalSequenceNumber, out bool wasAskedFor)
+    /// <summary>Notes a packet recovered from the retransmission stream. False if it was here before, or is none of ours.</summary>
+    public bool TryRepair(Instant now, ushort originalSequenceNumber)
     {
-        wasAskedFor = false;
-        if (!_sequence.Started)
+        if (_reports is null)
             return false;
-        long extended = _sequence.Extend(originalSequenceNumber);
+        long extended = Extend(originalSequenceNumber);
 
-        // A retransmission never moves the stream forward: what lies ahead of the highest is padding or a mistake.
-        if (extended > _sequence.Highest || !_sequence.TryAdd(originalSequenceNumber, out extended, out _))
+        // A retransmission never moves the stream forward: what lies ahead is a mistake.
+        if (extended > _highest || _duplicates.Check(extended) != DuplicateVerdict.New)
             return false;
-        wasAskedFor = Nack.Remove(extended);
-        HasNews = true;
-        _received++;
+        Nack?.OnPacket(now, extended);
         return true;
     }
 
-    /// <summary>The numbers of a report block; starts a new interval.</summary>
-    public void TakeReport(Instant now, out byte fractionLost, out int cumulativeLost, out uint delaySinceLastReport)
+    /// <summary>The report block, if anything arrived since the last one.</summary>
+    public bool TryReport(Instant now, out ReportBlock block)
     {
-        long expected = _sequence.Highest - _sequence.First + 1;
-        long lost = expected - _received;
-        cumulativeLost = (int)Math.Clamp(lost, -0x80_0000, 0x7F_FFFF);
-        long expectedInterval = expected - _expectedPrior;
-        long lostInterval = expectedInterval - (_received - _receivedPrior);
-        fractionLost = expectedInterval <= 0 || lostInterval <= 0
-            ? (byte)0
-            : (byte)Math.Min(255, (lostInterval << 8) / expectedInterval);
-        _expectedPrior = expected;
-        _receivedPrior = _received;
-        delaySinceLastReport = LastSenderReport == 0
-            ? 0
-            : (uint)Math.Min(uint.MaxValue, (now - LastSenderReportAt).TotalSeconds * 65536.0);
+        block = default;
+        if (!HasNews || _reports is null)
+            return false;
         HasNews = false;
+        return _reports.TryBuild(now, out block);
     }
 
-    private void UpdateJitter(Instant now, uint timestamp, int clockRate, bool inOrder, bool first)
-    {
-        if (!inOrder)
-            return;
-
-        // Packets of one frame share a timestamp: only the first of them measures the network.
-        if (!first && timestamp != _lastTimestamp)
-        {
-            double elapsed = (now - _lastArrival).TotalSeconds * clockRate;
-            double difference = Math.Abs(elapsed - (int)(timestamp - _lastTimestamp));
-
-            // A source that paused or changed its clock says nothing about the network.
-            if (difference < clockRate * 5.0)
-                _jitter16 += (long)difference - ((_jitter16 + 8) >> 4);
-        }
-
-        if (first || timestamp != _lastTimestamp)
-        {
-            _lastTimestamp = timestamp;
-            _lastArrival = now;
-        }
-    }
+    private long Extend(ushort sequenceNumber) => _highest + (short)(ushort)(sequenceNumber - (ushort)_highest);
 }

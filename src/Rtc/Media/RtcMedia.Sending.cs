@@ -1,7 +1,7 @@
 using Transcribe.Rtc.Rtcp;
 using Transcribe.Rtc.Rtp;
 
-namespace Transcribe.Rtc.Media;
+namespace Transcribe.Rtc;
 
 public sealed partial class RtcMedia
 {
@@ -11,6 +11,8 @@ public sealed partial class RtcMedia
     private NtpClock _senderReportClock;
     private RtpNtpMapping _senderReportMapping;
     private bool _hasSenderReportSource;
+    private readonly (uint Compact, Instant SentAt)[] _sentReports = new (uint, Instant)[4];
+    private int _sentReportCount;
 
     /// <summary>RTP packets sent, retransmissions not counted.</summary>
     public long PacketsSent { get; private set; }
@@ -22,7 +24,7 @@ public sealed partial class RtcMedia
     public long RetransmittedPacketsSent { get; private set; }
 
     /// <summary>True where a packet sent now would go out: connected, negotiated and not stopped.</summary>
-    public bool CanSend => !IsStopped && Negotiated.SendEnabled && _session.CanSendMedia;
+    public bool CanSend => SendEnabled && _session.CanSendMedia;
 
     internal uint LastTimestamp { get; private set; }
 
@@ -160,7 +162,29 @@ public sealed partial class RtcMedia
         uint timestamp = _hasSenderReportSource
             ? _senderReportMapping.At(ntp).RtpTimestamp
             : unchecked(LastTimestamp + (uint)(long)((now - LastSentAt).TotalSeconds * clockRate));
+        int slot = _sentReportCount++ & (_sentReports.Length - 1);
+        _sentReports[slot] = (ntp.Compact, now);
         return new SenderReport(LocalSsrc, ntp, timestamp, (uint)PacketsSent, (uint)BytesSent);
+    }
+
+    /// <summary>
+    /// Round-trip time from a report block. The NTP times we send may be a publisher's, so the time of sending is looked
+    /// up instead of computed from them.
+    /// </summary>
+    internal bool TryMeasureRoundTrip(Instant now, in ReportBlock block, out TimeSpan roundTrip)
+    {
+        foreach ((uint compact, Instant sentAt) in _sentReports)
+        {
+            if (compact != block.LastSenderReport || compact == 0)
+                continue;
+            roundTrip = now - sentAt - NtpTimestamp.FromCompactDuration(block.DelaySinceLastSenderReport);
+            if (roundTrip < TimeSpan.Zero)
+                roundTrip = TimeSpan.Zero;
+            return true;
+        }
+
+        roundTrip = TimeSpan.Zero;
+        return false;
     }
 
     /// <summary>Answers a NACK from the packets of our own making. False where this m-section forwards.</summary>

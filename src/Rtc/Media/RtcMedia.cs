@@ -1,7 +1,9 @@
-using Transcribe.Rtc.Codecs;
+using Transcribe.Rtc.Media;
+using Transcribe.Rtc.Negotiation;
 using Transcribe.Rtc.Rtp;
+using Transcribe.Rtc.Sdp;
 
-namespace Transcribe.Rtc.Media;
+namespace Transcribe.Rtc;
 
 /// <summary>How a client adds an m-section.</summary>
 public sealed record RtcMediaOptions
@@ -119,6 +121,22 @@ public sealed partial class RtcMedia
 
     internal NegotiatedMedia Negotiated { get; set; } = NegotiatedMedia.None;
 
+    /// <summary>Both descriptions are in force and let us send.</summary>
+    internal bool SendEnabled { get; set; }
+
+    /// <summary>Packets of the peer are welcome; on the answering side as soon as the offer is applied.</summary>
+    internal bool ReceiveEnabled { get; set; }
+
+    /// <summary>The peer's stream that is delivered.</summary>
+    internal ReceiveStream? PrimaryStream { get; set; }
+
+    /// <summary>The one RTP stream id that is taken, null where the peer sends none.</summary>
+    internal string? ActiveRid { get; set; }
+
+    internal bool KeyframePending { get; set; }
+
+    internal Instant NextKeyframeRequest { get; set; } = Instant.Zero;
+
     internal RtcMediaOptions Options { get; init; } = new();
 
     internal ReadOnlySpan<byte> MidBytes => _mid;
@@ -129,17 +147,9 @@ public sealed partial class RtcMedia
     /// </summary>
     public bool TryGetPayloadType(RtpCodec codec, out byte payloadType)
     {
-        foreach (RtpCodec candidate in Negotiated.Codecs)
-        {
-            if (candidate.Matches(codec))
-            {
-                payloadType = candidate.PayloadType;
-                return true;
-            }
-        }
-
-        payloadType = 0;
-        return false;
+        RtpCodec? same = CodecNegotiation.FindSame(codec, Negotiated.Codecs);
+        payloadType = same?.PayloadType ?? 0;
+        return same is not null;
     }
 
     /// <summary>The negotiated codec of a payload type; null for retransmissions and unknown ones.</summary>

@@ -1,0 +1,43 @@
+using Transcribe.Rtc.Media;
+
+namespace Transcribe.Rtc;
+
+/// <summary>RTP on its way out: the m-sections write it into <see cref="SendBuffer"/>, the session encrypts and sends.</summary>
+public sealed partial class RtcSession
+{
+    private readonly Dictionary<uint, RtcMedia> _sending = [];
+    private ushort _transportSequence;
+
+    /// <summary>Where m-sections write the packet that is sent next.</summary>
+    internal byte[] SendBuffer { get; }
+
+    internal ushort NextTransportSequence() => _transportSequence++;
+
+    /// <summary>Encrypts and sends the RTP packet in <see cref="SendBuffer"/>.</summary>
+    /// <returns>False where there is no path or no room for the authentication tag.</returns>
+    internal bool SendRtp(Instant now, int length)
+    {
+        if (_srtpOut is null || _closed || _ice.SelectedPath is not TransportPath path)
+            return false;
+        if (!_srtpOut.ProtectRtp(SendBuffer, length, out int protectedLength))
+            return false;
+        _now = now;
+        Statistics.PacketsSent++;
+        SendDatagram(path, SendBuffer.AsSpan(0, protectedLength));
+        return true;
+    }
+
+    internal void OnFirstPacketSent(Instant now)
+    {
+        // An early first report: receivers need it to line up streams and to know the time of what they hear.
+        _nextReport = Instant.Min(_nextReport, now + FirstReportDelay);
+        ScheduleMedia(_nextReport);
+    }
+
+    internal void OnMediaStopped(RtcMedia media)
+    {
+        media.SendEnabled = false;
+        media.ReceiveEnabled = false;
+        RefreshReceiving();
+    }
+}
