@@ -257,7 +257,7 @@ public sealed partial class RtcSession
         Flush(now, ref writer);
     }
 
-    private void WriteBlocks(Instant now, ref RtcpWriter writer, ReadOnlySpan<ReportBlock> blocks)
+    private void WriteBlocks(Instant now, ref RtcpWriter writer, scoped ReadOnlySpan<ReportBlock> blocks)
     {
         if (writer.Length + 8 + (blocks.Length * 24) + 12 + _cname.Length + 4 > MaxRtcpLength)
             Flush(now, ref writer);

@@ -51,6 +51,9 @@ public sealed record RtcSessionOptions
     /// <summary>URIs of header extensions accepted and offered on video m-sections.</summary>
     public IReadOnlyList<string> VideoExtensions { get; init; } = RtcCodecs.VideoExtensions;
 
+    /// <summary>Data channels are accepted in an answer and offered in an offer. Default true.</summary>
+    public bool DataChannels { get; init; } = true;
+
     /// <summary>Mean time between RTCP reports. Default 1 s.</summary>
     public TimeSpan ReportInterval { get; init; } = TimeSpan.FromSeconds(1);
 

@@ -204,7 +204,7 @@ public sealed partial class RtcMedia
     private void WriteHopExtensions(Instant now, ref RtpHeaderWriter writer)
     {
         RtpExtensionIds ids = Negotiated.Extensions;
-        if (ids.Mid != 0)
+        if (_mid.Length > 0)
             writer.SetExtension(ids.Mid, _mid);
         if (ids.AbsoluteSendTime != 0 && writer.TryReserve(ids.AbsoluteSendTime, AbsoluteSendTime.Size, out Span<byte> room))
             AbsoluteSendTime.Of(now).Write(room);

@@ -28,15 +28,16 @@ public sealed partial class RtcMedia
     private readonly byte[] _mid;
     private MediaDirection _allowed = MediaDirection.SendRecv;
 
-    internal RtcMedia(RtcSession session, int index, string mid, MediaKind kind)
+    internal RtcMedia(RtcSession session, int index, string mid, MediaKind kind, RtcMediaOptions options)
     {
         _session = session;
         Index = index;
         Mid = mid;
         Kind = kind;
         _mid = mid.Length <= SdesExtension.MaxLength ? System.Text.Encoding.ASCII.GetBytes(mid) : [];
-        LocalStreamId = "s" + mid;
-        LocalTrackId = "t" + mid;
+        Options = options;
+        LocalStreamId = options.StreamId ?? "s" + mid;
+        LocalTrackId = options.TrackId ?? "t" + mid;
     }
 
     /// <summary>Position of the m-section in the descriptions; -1 for one that was not offered yet.</summary>
@@ -137,7 +138,7 @@ public sealed partial class RtcMedia
 
     internal Instant NextKeyframeRequest { get; set; } = Instant.Zero;
 
-    internal RtcMediaOptions Options { get; init; } = new();
+    internal RtcMediaOptions Options { get; }
 
     internal ReadOnlySpan<byte> MidBytes => _mid;
 
