@@ -110,7 +110,7 @@ public abstract class DatagramSocketTests
     public void Fills_and_sends_a_batch_of_the_greatest_size()
     {
         using IDatagramSocket a = Open();
-        using IDatagramSocket[] peers = new DisposableArray(Enumerable.Range(0, 300).Select(_ => Open(IPAddress.Loopback)));
+        using var peers = new DisposableArray(Enumerable.Range(0, 300).Select(_ => Open(IPAddress.Loopback)));
         using var batch = new SendBatch(capacity: 600);
         for (int i = 0; i < 600; i++)
             Assert.True(batch.TryAdd(To(Loopback(peers[i % 300])), Payload(100, i)));
@@ -337,9 +337,9 @@ public sealed class LinuxDatagramSocketTests : DatagramSocketTests
     }
 
     [Fact]
-    public void A_refused_segmented_message_is_sent_singly()
+    public void A_refused_segmented_message_is_retried_singly_and_harms_no_other_path()
     {
-        // 65,535 bytes do not fit the path: the long datagrams are refused, the short one of the same run is not lost.
+        // The kernel refuses to send from an address this host does not have, as EINVAL, like a refusal to segment.
         using IDatagramSocket a = Open(new DatagramSocketOptions());
         using IDatagramSocket b = Open(new DatagramSocketOptions());
         using var batch = new SendBatch(capacityBytes: 1 << 20);
