@@ -432,10 +432,9 @@ internal sealed unsafe class LinuxDatagramSocket : IDatagramSocket
     /// <summary>The kernel refused a segmented message: send its datagrams singly, and stop segmenting if it is not about this path.</summary>
     private void SendOneByOne(MMsgHdr* refused, int errno)
     {
-        // EIO: the device cannot checksum segments. EINVAL: an old kernel, or a path whose MTU is smaller than the datagrams.
-        if (errno == EIo || (errno == EInval && (Counters.SegmentedSends == 0 || ++_segmentRefusals >= SegmentRefusalsBeforeOff)))
+        // EIO: the device cannot checksum segments.
+        if (errno == EIo)
             _segmentation = false;
-
         MMsgHdr single = *refused;
         IoVec* vectors = refused->Header.Vectors;
         int segments = (int)refused->Header.VectorCount;
@@ -448,7 +447,13 @@ internal sealed unsafe class LinuxDatagramSocket : IDatagramSocket
             single.Header.Vectors = vectors + i;
             Counters.SendCalls++;
             if (SendMMsg(_fd, &single, 1, MsgDontWait | MsgNoSignal) == 1)
+            {
                 CountSent(&single);
+
+                // EINVAL: an old kernel, or just this path's MTU is smaller than the datagrams. Once in a row is the path's, often the kernel's.
+                if (i == 0 && errno == EInval && ++_segmentRefusals >= SegmentRefusalsBeforeOff)
+                    _segmentation = false;
+            }
             else if (Marshal.GetLastPInvokeError() is EAgain or ENoBufs)
                 Counters.SendBufferFull++;
             else

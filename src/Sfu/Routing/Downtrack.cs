@@ -1,0 +1,217 @@
+using Transcribe.Cluster.Rooms;
+using Transcribe.Rtc;
+using Transcribe.Rtc.Media;
+using Transcribe.Rtc.Rtcp;
+using Transcribe.Rtc.Rtp;
+using Transcribe.Rtc.Sdp;
+using Transcribe.Sfu.Workers;
+
+namespace Transcribe.Sfu.Routing;
+
+/// <summary>
+/// A receive transceiver of a subscriber ("slot") and the track it carries now. Its SSRC stays, whatever the track;
+/// sequence numbers go on without a gap; audio timestamps are the publisher's, always.
+/// </summary>
+internal sealed class Downtrack
+{
+    private const byte NotCarried = 0xFF;
+    private static readonly TimeSpan RetransmissionInterval = TimeSpan.FromMilliseconds(100);
+
+    private readonly SequenceRewriter _sequence;
+    private readonly byte[] _payloadTypes = new byte[128];
+    private readonly SfuWorker _worker;
+    private RtpExtensionMap _extensions = RtpExtensionMap.Empty;
+    private int _clockRate;
+    private uint _timestampOffset;
+    private uint _lastTimestamp;
+    private Instant _lastSent;
+    private bool _hasSent;
+    private bool _newSource;
+    private bool _waiting;
+    private Instant _retransmissionsSince;
+    private int _retransmissions;
+
+    public Downtrack(SfuSession subscriber, RtcMedia media, ushort firstSequenceNumber)
+    {
+        Subscriber = subscriber;
+        _worker = subscriber.Worker;
+        Media = media;
+        Kind = media.Kind == MediaKind.Audio ? TrackKind.Audio : TrackKind.Video;
+        CanRepair = media.LocalRtxSsrc is not null;
+        _sequence = new SequenceRewriter(firstSequenceNumber, CanRepair);
+    }
+
+    public SfuSession Subscriber { get; }
+
+    /// <summary>The subscriber's m-section.</summary>
+    public RtcMedia Media { get; }
+
+    public TrackKind Kind { get; }
+
+    /// <summary>Whether NACKs can be answered: a retransmission stream was negotiated.</summary>
+    public bool CanRepair { get; }
+
+    /// <summary>The track it carries; null for a free slot.</summary>
+    public Publication? Source { get; private set; }
+
+    /// <summary>Place in the publication's list.</summary>
+    internal int Index { get; set; } = -1;
+
+    /// <summary>Whether the subscriber negotiated the codec of a track.</summary>
+    public bool CanCarry(Publication publication) =>
+        publication.Kind == Kind && (publication.Codec is not RtpCodec codec || Media.TryGetPayloadType(codec, out _));
+
+    /// <summary>Carries this track from now on; video from its next keyframe, which is asked for.</summary>
+    public void Attach(Publication publication)
+    {
+        Detach();
+        Source = publication;
+        Array.Fill(_payloadTypes, NotCarried);
+        foreach (RtpCodec codec in publication.Media.Codecs)
+        {
+            if (Media.TryGetPayloadType(codec, out byte payloadType))
+                _payloadTypes[codec.PayloadType & 127] = payloadType;
+        }
+
+        _clockRate = publication.Codec?.ClockRate ?? (Kind == TrackKind.Audio ? 48_000 : 90_000);
+        _extensions = RtpExtensionMap.Between(publication.Media.HeaderExtensions, Media.HeaderExtensions);
+        _sequence.Restart(newSource: true);
+        _newSource = true;
+        if (Kind == TrackKind.Audio)
+            _timestampOffset = 0;
+        Media.ClearSenderReportSource();
+        publication.Add(this);
+        SetWaiting(Kind == TrackKind.Video);
+        if (Kind == TrackKind.Audio && publication.TryGetSenderReport(out SenderReport report, out Instant arrival))
+            UseSenderReport(report, arrival);
+        if (Media.CanSend)
+            publication.RequestKeyframe(_worker.Now);
+    }
+
+    /// <summary>Carries nothing any more.</summary>
+    public void Detach()
+    {
+        if (Source is not Publication source)
+            return;
+        SetWaiting(false);
+        source.Remove(this);
+        Source = null;
+        Media.ClearSenderReportSource();
+    }
+
+    /// <summary>The same track goes on after a pause.</summary>
+    public void Resume()
+    {
+        _sequence.Restart(newSource: false);
+        SetWaiting(Kind == TrackKind.Video);
+    }
+
+    /// <summary>The subscriber can receive now: ask for what video has to start with.</summary>
+    public void OnConnected()
+    {
+        if (_waiting)
+            Source?.RequestKeyframe(_worker.Now);
+    }
+
+    /// <param name="keyframe">Whether a decoder can start with this packet; known only while somebody waits for it.</param>
+    public void Forward(Instant now, in RtpPacket packet, bool keyframe)
+    {
+        ushort source = packet.SequenceNumber;
+        byte payloadType = _payloadTypes[packet.PayloadType];
+        if (payloadType == NotCarried || packet.Payload.IsEmpty)
+        {
+            // A format the subscriber does not have, or padding of the publisher's bandwidth probes.
+            _sequence.Skip(source);
+            return;
+        }
+
+        if (!_sequence.IsRunning)
+        {
+            if ((_waiting && !keyframe) || !Media.CanSend)
+                return;
+            Start(now, packet.Timestamp);
+        }
+
+        if (!_sequence.TryMap(source, out ushort sequenceNumber))
+            return;
+        uint timestamp = unchecked(packet.Timestamp + _timestampOffset);
+        if (!Media.Send(now, packet, _extensions, payloadType, sequenceNumber, timestamp))
+            return;
+        _worker.Counters.PacketsForwarded++;
+        _lastTimestamp = timestamp;
+        _lastSent = now;
+        _hasSent = true;
+    }
+
+    /// <summary>Sends again what the subscriber missed, as far as it is still there.</summary>
+    public void OnNack(Instant now, ReadOnlySpan<ushort> sequenceNumbers)
+    {
+        _worker.Counters.PacketsNacked += sequenceNumbers.Length;
+        if (Source is not Publication source)
+            return;
+        foreach (ushort sequenceNumber in sequenceNumbers)
+        {
+            if (!_sequence.TryFindSource(sequenceNumber, out ushort original) || !source.TryGetPacket(now, original, out RtpPacket packet))
+                continue;
+            if (!TakeRetransmission(now))
+            {
+                _worker.Counters.Drop(SfuDropReason.RetransmissionLimit);
+                return;
+            }
+
+            byte payloadType = _payloadTypes[packet.PayloadType];
+            if (payloadType != NotCarried
+                && Media.SendRtx(now, packet, _extensions, payloadType, sequenceNumber, unchecked(packet.Timestamp + _timestampOffset)))
+            {
+                _worker.Counters.PacketsRetransmitted++;
+            }
+        }
+    }
+
+    /// <summary>Sender reports to the subscriber carry the publisher's clocks.</summary>
+    public void UseSenderReport(in SenderReport report, Instant arrival)
+    {
+        // Before the first packet of a new video source its timestamp offset is not known.
+        if (Kind == TrackKind.Audio || _sequence.IsRunning)
+            Media.SetSenderReportSource(report, arrival, _clockRate, _timestampOffset);
+    }
+
+    private void Start(Instant now, uint timestamp)
+    {
+        SetWaiting(false);
+        if (_newSource)
+        {
+            _newSource = false;
+            if (Kind == TrackKind.Video)
+            {
+                // Time goes on for the receiver: as much as passed here since the last packet of the former source.
+                _timestampOffset = _hasSent
+                    ? unchecked(_lastTimestamp + (uint)Math.Max(1, (long)((now - _lastSent).TotalSeconds * _clockRate)) - timestamp)
+                    : 0;
+                if (Source!.TryGetSenderReport(out SenderReport report, out Instant arrival))
+                    Media.SetSenderReportSource(report, arrival, _clockRate, _timestampOffset);
+            }
+        }
+
+        _worker.Touch(Subscriber);
+    }
+
+    private void SetWaiting(bool waiting)
+    {
+        if (_waiting == waiting || Source is null)
+            return;
+        _waiting = waiting;
+        Source.Waiting += waiting ? 1 : -1;
+    }
+
+    private bool TakeRetransmission(Instant now)
+    {
+        if (now - _retransmissionsSince > RetransmissionInterval)
+        {
+            _retransmissionsSince = now;
+            _retransmissions = 0;
+        }
+
+        return ++_retransmissions <= _worker.Limits.MaxRetransmissionsPerInterval;
+    }
+}

@@ -1,0 +1,230 @@
+using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.Sfu;
+using Transcribe.Rtc;
+using Transcribe.Rtc.Codecs;
+using Transcribe.Rtc.Media;
+using Transcribe.Rtc.Rtcp;
+using Transcribe.Rtc.Rtp;
+using Transcribe.Rtc.Sdp;
+using Transcribe.Sfu.Workers;
+
+namespace Transcribe.Sfu.Routing;
+
+/// <summary>
+/// A published track on this worker: takes each of its packets once and hands it to the downtracks. Keeps what all of
+/// them share: the retransmission cache, the last sender report, the pending keyframe request.
+/// </summary>
+internal sealed class Publication
+{
+    /// <summary>A keyframe asked for and not seen is asked for again after this.</summary>
+    private static readonly TimeSpan KeyframePatience = TimeSpan.FromSeconds(1);
+
+    private readonly SfuWorker _worker;
+    private readonly PublishedMedia _description;
+    private RetransmissionCache? _cache;
+    private Downtrack[] _downtracks = new Downtrack[4];
+    private int _count;
+    private int _repairable;
+    private PayloadFormat _format;
+    private int _codecPayloadType = -1;
+    private SenderReport _report;
+    private Instant _reportArrival;
+    private bool _hasReport;
+    private uint? _ssrc;
+    private Instant _keyframeAsked = new(long.MinValue / 2);
+
+    public Publication(SfuSession publisher, RtcMedia media, string trackId, PublishedMedia description)
+    {
+        Publisher = publisher;
+        _worker = publisher.Worker;
+        Media = media;
+        TrackId = trackId;
+        _description = description;
+        Kind = media.Kind == MediaKind.Audio ? TrackKind.Audio : TrackKind.Video;
+        IsMuted = description.Muted;
+        Activity = Kind == TrackKind.Audio ? new AudioActivity() : null;
+        _ssrc = media.RemoteSsrc;
+        Codec = media.Codecs.FirstOrDefault(codec => !codec.IsRepair);
+    }
+
+    public SfuSession Publisher { get; }
+
+    public RtcMedia Media { get; }
+
+    public string TrackId { get; }
+
+    public TrackKind Kind { get; }
+
+    /// <summary>What it is sent with: the codec of its packets, before them the one its publisher prefers.</summary>
+    public RtpCodec? Codec { get; private set; }
+
+    public bool IsMuted { get; private set; }
+
+    /// <summary>Loudness; null for video.</summary>
+    public AudioActivity? Activity { get; }
+
+    public bool IsClosed { get; private set; }
+
+    /// <summary>Whether others may know of it. A hidden session's tracks are told to nobody.</summary>
+    public bool IsAnnounced => !Publisher.Hidden;
+
+    public int DowntrackCount => _count;
+
+    /// <summary>Downtracks that wait for a keyframe.</summary>
+    public int Waiting { get; set; }
+
+    public TrackInfo Describe() => new(
+        TrackId, Publisher.Participant, Kind, _description.Source, _description.Name, IsMuted, _ssrc, _worker.NodeId);
+
+    public void Add(Downtrack downtrack)
+    {
+        if (_count == _downtracks.Length)
+            Array.Resize(ref _downtracks, _count * 2);
+        downtrack.Index = _count;
+        _downtracks[_count++] = downtrack;
+        if (downtrack.CanRepair)
+            _repairable++;
+        _worker.Counters.Downtracks++;
+    }
+
+    public void Remove(Downtrack downtrack)
+    {
+        int index = downtrack.Index;
+        if ((uint)index >= (uint)_count || !ReferenceEquals(_downtracks[index], downtrack))
+            return;
+        Downtrack last = _downtracks[--_count];
+        _downtracks[index] = last;
+        last.Index = index;
+        _downtracks[_count] = null!;
+        downtrack.Index = -1;
+        if (downtrack.CanRepair && --_repairable == 0)
+            _cache?.Clear();
+        _worker.Counters.Downtracks--;
+    }
+
+    /// <summary>One packet of the publisher, decrypted; to everybody who receives the track.</summary>
+    public void OnPacket(Instant now, in RtpPacket packet)
+    {
+        _worker.Counters.PacketsIn++;
+        if (_ssrc is null)
+        {
+            _ssrc = packet.Ssrc;
+            if (IsAnnounced)
+                _worker.Raise(new TrackAnnounced(Publisher.Room.Name, Publisher.Id, Describe()));
+        }
+
+        if (IsMuted)
+        {
+            _worker.Counters.Drop(SfuDropReason.Muted);
+            return;
+        }
+
+        byte payloadType = packet.PayloadType;
+        if (payloadType != _codecPayloadType)
+            UseCodec(payloadType);
+
+        bool keyframe = false;
+        if (Activity is not null)
+        {
+            if (packet.TryGetExtension(Media.HeaderExtensions.AudioLevel, out ReadOnlySpan<byte> data)
+                && AudioLevel.TryRead(data, out AudioLevel level))
+            {
+                Activity.OnLevel(level.Level);
+            }
+        }
+        else
+        {
+            keyframe = Waiting > 0 && PayloadFormats.IsKeyframe(_format, packet.Payload);
+            if (Waiting > 0 && !keyframe && now - _keyframeAsked > KeyframePatience)
+                RequestKeyframe(now);
+        }
+
+        if (_repairable > 0)
+            (_cache ??= new RetransmissionCache(RetransmissionCacheOptions.Video)).Add(now, packet);
+
+        // Backwards: a downtrack that is taken out during the loop is replaced by one that had its packet.
+        Downtrack[] downtracks = _downtracks;
+        for (int i = _count - 1; i >= 0; i--)
+        {
+            Downtrack downtrack = downtracks[i];
+            try
+            {
+                downtrack.Forward(now, packet, keyframe);
+            }
+            catch (Exception e)
+            {
+                _worker.Fault(downtrack.Subscriber, e);
+            }
+        }
+    }
+
+    public void OnSenderReport(in SenderReport report, Instant arrival)
+    {
+        (_report, _reportArrival, _hasReport) = (report, arrival, true);
+        for (int i = 0; i < _count; i++)
+            _downtracks[i].UseSenderReport(report, arrival);
+    }
+
+    public bool TryGetSenderReport(out SenderReport report, out Instant arrival)
+    {
+        (report, arrival) = (_report, _reportArrival);
+        return _hasReport;
+    }
+
+    /// <summary>A packet still in the cache, by the publisher's number.</summary>
+    public bool TryGetPacket(Instant now, ushort sequenceNumber, out RtpPacket packet)
+    {
+        if (_cache is not null)
+            return _cache.TryGet(now, sequenceNumber, out packet);
+        packet = default;
+        return false;
+    }
+
+    /// <summary>Asks the publisher for a keyframe. Many requests become one: the session throttles what it sends.</summary>
+    public void RequestKeyframe(Instant now)
+    {
+        if (Kind != TrackKind.Video || IsClosed || IsMuted)
+            return;
+        _keyframeAsked = now;
+        if (Media.RequestKeyframe(now))
+            _worker.Counters.KeyframesRequested++;
+        _worker.Touch(Publisher);
+    }
+
+    /// <summary>Muted, nothing is forwarded, whatever the publisher sends.</summary>
+    public void SetMuted(bool muted)
+    {
+        if (IsMuted == muted)
+            return;
+        IsMuted = muted;
+        Activity?.Reset();
+        if (!muted)
+        {
+            for (int i = 0; i < _count; i++)
+                _downtracks[i].Resume();
+            if (_count > 0)
+                RequestKeyframe(_worker.Now);
+        }
+
+        if (IsAnnounced)
+            _worker.Raise(new TrackMuteChanged(Publisher.Room.Name, Publisher.Participant, TrackId, muted));
+    }
+
+    /// <summary>No packet comes any more.</summary>
+    public void Close()
+    {
+        IsClosed = true;
+        while (_count > 0)
+            _downtracks[_count - 1].Detach();
+        _cache = null;
+    }
+
+    private void UseCodec(byte payloadType)
+    {
+        _codecPayloadType = payloadType;
+        RtpCodec? codec = Media.FindCodec(payloadType);
+        _format = codec is null ? PayloadFormat.Unknown : PayloadFormats.Of(codec.Name);
+        if (codec is not null && !codec.IsRepair)
+            Codec = codec;
+    }
+}

@@ -1,0 +1,151 @@
+using Transcribe.Cluster.Sfu;
+using Transcribe.Rtc;
+using Transcribe.Sfu.Workers;
+
+namespace Transcribe.Sfu.Routing;
+
+/// <summary>
+/// The sessions of a room that live on one worker, and the tracks they may receive. For now that is the whole room;
+/// when rooms cross workers, each has one of these per room, and <see cref="Publications"/> also lists mirrors of
+/// tracks published on the others.
+/// </summary>
+internal sealed class SfuRoom
+{
+    private static readonly TimeSpan SpeakerInterval = TimeSpan.FromMilliseconds(300);
+
+    private readonly SfuWorker _worker;
+    private readonly List<SfuSession> _sessions = [];
+    private readonly List<Publication> _publications = [];
+    private readonly SpeakerTimer _timer;
+    private readonly List<Publication> _speaking = [];
+    private string[] _lastSpeakers = [];
+
+    public SfuRoom(SfuWorker worker, string name)
+    {
+        _worker = worker;
+        Name = name;
+        _timer = new SpeakerTimer(this);
+    }
+
+    public string Name { get; }
+
+    public IReadOnlyList<SfuSession> Sessions => _sessions;
+
+    /// <summary>In the order in which they were published.</summary>
+    public IReadOnlyList<Publication> Publications => _publications;
+
+    public void Add(SfuSession session) => _sessions.Add(session);
+
+    public void Remove(SfuSession session)
+    {
+        _sessions.Remove(session);
+        session.ReleaseSlots();
+        Unpublish(session.TakePublications());
+    }
+
+    public void Publish(Publication publication)
+    {
+        _publications.Add(publication);
+        _worker.Counters.Publications++;
+        if (publication.Activity is not null && !_timer.IsScheduled)
+            _worker.Schedule(_timer, _worker.Now + SpeakerInterval);
+        if (publication.IsAnnounced)
+            _worker.Raise(new TrackAnnounced(Name, publication.Publisher.Id, publication.Describe()));
+    }
+
+    /// <summary>Takes tracks off the air; their slots are free for others at once.</summary>
+    /// <param name="except">See <see cref="Reassign"/>.</param>
+    public void Unpublish(IReadOnlyList<Publication> publications, SfuSession? except = null)
+    {
+        if (publications.Count == 0)
+            return;
+        foreach (Publication publication in publications)
+        {
+            if (!_publications.Remove(publication))
+                continue;
+            _worker.Counters.Publications--;
+            publication.Close();
+            if (publication.IsAnnounced)
+                _worker.Raise(new TrackWithdrawn(Name, publication.Publisher.Participant, publication.TrackId));
+        }
+
+        Reassign(except);
+    }
+
+    /// <summary>Gives every session's slots what it wants now, and tells those for which that changed something.</summary>
+    /// <param name="except">A session that is negotiating: it gets its assignments with the answer.</param>
+    public void Reassign(SfuSession? except = null)
+    {
+        foreach (SfuSession session in _sessions)
+        {
+            if (!ReferenceEquals(session, except))
+                session.Reassign();
+        }
+    }
+
+    /// <summary>The room is empty.</summary>
+    public void Close() => _worker.Cancel(_timer);
+
+    /// <summary>Sends a message to everybody else who may receive data.</summary>
+    public void FanOut(SfuSession sender, in DataMessage message, ReadOnlySpan<byte> data)
+    {
+        foreach (SfuSession session in _sessions)
+        {
+            if (ReferenceEquals(session, sender) || !session.Grants.Subscribe)
+                continue;
+            try
+            {
+                session.SendData(message, data);
+            }
+            catch (Exception e)
+            {
+                _worker.Fault(session, e);
+            }
+        }
+    }
+
+    private void UpdateSpeakers(Instant now)
+    {
+        _speaking.Clear();
+        bool anyAudio = false;
+        foreach (Publication publication in _publications)
+        {
+            if (publication.Activity is not AudioActivity activity)
+                continue;
+            anyAudio = true;
+            activity.EndInterval();
+            if (activity.IsActive && publication.IsAnnounced)
+                _speaking.Add(publication);
+        }
+
+        if (_speaking.Count > 1)
+            _speaking.Sort(static (a, b) => b.Activity!.Loudness.CompareTo(a.Activity!.Loudness));
+        if (!IsSameAsLast())
+        {
+            _lastSpeakers = [.. _speaking.Select(p => p.TrackId)];
+            _worker.Raise(new SpeakersChanged(new ActiveSpeakers(
+                Name, [.. _speaking.Select(p => new Speaker(p.Publisher.Participant, p.TrackId, p.Activity!.Level))])));
+        }
+
+        if (anyAudio || _lastSpeakers.Length > 0)
+            _worker.Schedule(_timer, now + SpeakerInterval);
+    }
+
+    private bool IsSameAsLast()
+    {
+        if (_lastSpeakers.Length != _speaking.Count)
+            return false;
+        for (int i = 0; i < _lastSpeakers.Length; i++)
+        {
+            if (_lastSpeakers[i] != _speaking[i].TrackId)
+                return false;
+        }
+
+        return true;
+    }
+
+    private sealed class SpeakerTimer(SfuRoom room) : WheelTimer
+    {
+        public override void Fire(Instant now) => room.UpdateSpeakers(now);
+    }
+}

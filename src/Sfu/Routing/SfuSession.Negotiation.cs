@@ -1,0 +1,152 @@
+using Transcribe.Cluster.Bus;
+using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.Sfu;
+using Transcribe.Rtc;
+using Transcribe.Rtc.Ice;
+using Transcribe.Rtc.Media;
+using NegotiatedMedia = Transcribe.Cluster.Sfu.NegotiatedMedia;
+
+namespace Transcribe.Sfu.Routing;
+
+// Offers: which m-sections publish, which are slots.
+internal sealed partial class SfuSession
+{
+    private bool _hasCandidates;
+
+    /// <summary>Answers the client's offer.</summary>
+    /// <exception cref="BusException">"sdp_invalid" or "not_granted"; the session is as it was.</exception>
+    public SessionNegotiated Negotiate(Instant now, NegotiateSession request)
+    {
+        if (request.Tracks.Count > 0 && !Grants.Publish)
+            throw new BusException("not_granted", "The token does not grant publishing; ask for one with the grant \"publish\", or offer no tracks.");
+        if (!_rtc.TrySetRemoteOffer(now, request.Sdp, out string? error))
+            throw new BusException("sdp_invalid", $"The offer cannot be used: {error}");
+
+        if (!_hasCandidates)
+        {
+            _hasCandidates = true;
+            foreach (IceCandidate candidate in Worker.Candidates)
+                _rtc.AddLocalCandidate(candidate);
+        }
+
+        List<(RtcMedia Media, PublishedMedia Description)> published = Sort(request.Tracks);
+        string answer = _rtc.CreateAnswer(now);
+        Worker.RegisterUfrag(this, _rtc.LocalUfrag);
+
+        // Codecs are known only now.
+        Withdraw();
+        foreach ((RtcMedia media, PublishedMedia description) in published)
+        {
+            if (!media.Direction.Receives())
+                continue;
+            var publication = new Publication(this, media, NewTrackId(), description);
+            media.Tag = publication;
+            _publications.Add(publication);
+            Room.Publish(publication);
+        }
+
+        AddSlots();
+        Reassign(tell: false);
+        if (published.Count > 0)
+            Room.Reassign(except: this);
+        Worker.Touch(this);
+        return new SessionNegotiated(
+            answer,
+            [.. _publications.Select(p => new NegotiatedMedia(p.Media.Mid, p.TrackId))],
+            [.. _slots.Select(s => new MediaAssignment(s.Media.Mid, s.Source?.TrackId))]);
+    }
+
+    /// <summary>A trickled candidate; without a value the end of candidates.</summary>
+    public void AddCandidate(Instant now, string? candidate)
+    {
+        // Useless ones (TCP, mDNS) are no error: an ICE-lite server learns addresses from the checks anyway.
+        _rtc.TryAddRemoteCandidate(now, candidate);
+        Worker.Touch(this);
+    }
+
+    /// <summary>Mutes a track that this session publishes.</summary>
+    /// <returns>False where it publishes no such track.</returns>
+    public bool SetMuted(string trackId, bool muted)
+    {
+        Publication? publication = _publications.Find(p => p.TrackId == trackId);
+        publication?.SetMuted(muted);
+        return publication is not null;
+    }
+
+    /// <summary>Empties the list of publications; the room takes them off the air.</summary>
+    public List<Publication> TakePublications()
+    {
+        List<Publication> all = [.. _publications];
+        _publications.Clear();
+        foreach (Publication publication in all)
+            publication.Media.Tag = null;
+        return all;
+    }
+
+    /// <summary>Decides for each m-section of the offer what it is to be, and tells the session what of it to accept.</summary>
+    private List<(RtcMedia Media, PublishedMedia Description)> Sort(IReadOnlyList<PublishedMedia> tracks)
+    {
+        var published = new List<(RtcMedia, PublishedMedia)>();
+        int room = Worker.Limits.MaxTracksPerSession - _publications.Count;
+        foreach (RtcMedia media in _rtc.Media)
+        {
+            if (media.IsStopped || media.Tag is Downtrack)
+                continue;
+            media.AllowedDirection = MediaDirection.SendRecv;
+            MediaDirection offered = media.Direction;
+            PublishedMedia? description = tracks.FirstOrDefault(t => t.Mid == media.Mid);
+
+            // Without descriptions (WHIP) everything the client would send is published.
+            bool publishes = offered.Receives() && Grants.Publish && (media.Tag is Publication || description is not null || tracks.Count == 0);
+            if (publishes && media.Tag is not Publication)
+            {
+                if (room > 0)
+                {
+                    room--;
+                    published.Add((media, description ?? new PublishedMedia(media.Mid, DefaultSource(media.Kind))));
+                }
+                else
+                {
+                    publishes = false;
+                }
+            }
+
+            media.AllowedDirection = publishes || media.Tag is Publication
+                ? MediaDirection.RecvOnly
+                : offered.Sends() && Grants.Subscribe ? MediaDirection.SendOnly : MediaDirection.Inactive;
+        }
+
+        return published;
+    }
+
+    private static TrackSource DefaultSource(MediaKind kind) => kind == MediaKind.Audio ? TrackSource.Microphone : TrackSource.Camera;
+
+    /// <summary>Ends what the client no longer sends, and slots it no longer receives on.</summary>
+    private void Withdraw()
+    {
+        List<Publication> ended = _publications.FindAll(p => p.Media.IsStopped || !p.Media.Direction.Receives());
+        foreach (Publication publication in ended)
+        {
+            _publications.Remove(publication);
+            publication.Media.Tag = null;
+        }
+
+        foreach (Downtrack slot in _slots.Where(s => s.Media.IsStopped || !s.Media.Direction.Sends()))
+            slot.Detach();
+        _slots.RemoveAll(s => s.Media.IsStopped);
+        Room.Unpublish(ended, except: this);
+    }
+
+    private void AddSlots()
+    {
+        foreach (RtcMedia media in _rtc.Media)
+        {
+            if (!media.IsStopped && media.Tag is null && media.Direction == MediaDirection.SendOnly && Grants.Subscribe)
+            {
+                var slot = new Downtrack(this, media, NewSequenceNumber());
+                media.Tag = slot;
+                _slots.Add(slot);
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.Sfu;
+using Transcribe.Cluster.Tokens;
+
+namespace Transcribe.Sfu.Routing;
+
+/// <summary>Who a session belongs to and what it may do and wants; fixed for its life.</summary>
+internal sealed record SfuSessionSettings(string SessionId, string Room, string Participant, Grants Grants)
+{
+    public bool AutoSubscribe { get; init; } = true;
+
+    /// <summary>Only this publisher's tracks; "*" for whoever published first.</summary>
+    public string? OnlyParticipant { get; init; }
+
+    /// <summary>Kinds of media wanted; null for all.</summary>
+    public IReadOnlyList<TrackKind>? Kinds { get; init; }
+
+    public static SfuSessionSettings Of(OpenSession request) =>
+        new(request.SessionId, request.Room, request.Participant, request.Grants)
+        {
+            AutoSubscribe = request.AutoSubscribe,
+            OnlyParticipant = request.OnlyParticipant,
+            Kinds = request.Kinds,
+        };
+}
