@@ -54,6 +54,9 @@ internal sealed class Downtrack
     /// <summary>The track it carries; null for a free slot.</summary>
     public Publication? Source { get; private set; }
 
+    /// <summary>The track the client was last told for this slot.</summary>
+    public string? ToldTrackId { get; set; }
+
     /// <summary>Place in the publication's list.</summary>
     internal int Index { get; set; } = -1;
 

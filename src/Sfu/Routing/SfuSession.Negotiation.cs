@@ -12,6 +12,7 @@ namespace Transcribe.Sfu.Routing;
 internal sealed partial class SfuSession
 {
     private bool _hasCandidates;
+    private bool _hasNegotiated;
 
     /// <summary>Answers the client's offer.</summary>
     /// <exception cref="BusException">"sdp_invalid" or "not_granted"; the session is as it was.</exception>
@@ -46,6 +47,7 @@ internal sealed partial class SfuSession
         }
 
         AddSlots();
+        _hasNegotiated = true;
         Reassign(tell: false);
         if (published.Count > 0)
             Room.Reassign(except: this);

@@ -10,7 +10,6 @@ internal sealed partial class SfuSession
 {
     private readonly Dictionary<string, bool> _subscriptions = new(StringComparer.Ordinal);
     private readonly HashSet<Publication> _carried = [];
-    private readonly Dictionary<Downtrack, string?> _before = [];
     private string? _followed;
     private (int Audio, int Video) _toldNeed;
 
@@ -35,10 +34,9 @@ internal sealed partial class SfuSession
     /// <param name="tell">Raise an event about what changed; false while the answer to an offer tells it.</param>
     public void Reassign(bool tell = true)
     {
-        if (IsClosed || (_slots.Count == 0 && !Grants.Subscribe))
+        if (IsClosed || !_hasNegotiated)
             return;
         ChooseFollowed();
-        _before.Clear();
         _carried.Clear();
         foreach (Downtrack slot in _slots)
         {
@@ -46,7 +44,6 @@ internal sealed partial class SfuSession
             {
                 if (!source.IsClosed && slot.Media.Direction.Sends() && Wants(source) && slot.CanCarry(source) && _carried.Add(source))
                     continue;
-                _before[slot] = source.TrackId;
                 slot.Detach();
             }
         }
@@ -72,7 +69,6 @@ internal sealed partial class SfuSession
 
             if (slot is not null)
             {
-                _before.TryAdd(slot, null);
                 slot.Attach(publication);
                 _carried.Add(publication);
             }
@@ -136,18 +132,19 @@ internal sealed partial class SfuSession
         _followed = first ?? _followed;
     }
 
-    private void Tell(bool tell)
+    private void Tell(bool raise)
     {
-        if (!tell || _before.Count == 0)
-            return;
-        var changed = new List<MediaAssignment>(_before.Count);
-        foreach ((Downtrack slot, string? before) in _before)
+        List<MediaAssignment>? changed = null;
+        foreach (Downtrack slot in _slots)
         {
-            if (slot.Source?.TrackId != before)
-                changed.Add(new MediaAssignment(slot.Media.Mid, slot.Source?.TrackId));
+            string? trackId = slot.Source?.TrackId;
+            if (trackId == slot.ToldTrackId)
+                continue;
+            slot.ToldTrackId = trackId;
+            (changed ??= []).Add(new MediaAssignment(slot.Media.Mid, trackId));
         }
 
-        if (changed.Count > 0)
+        if (raise && changed is not null)
             Worker.Raise(new SessionEventRaised(Id, new SessionAssigned(changed)));
     }
 }
