@@ -1,0 +1,92 @@
+using System.Threading.Channels;
+using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.Sfu;
+using Transcribe.Sfu.Workers;
+
+namespace Transcribe.Sfu.Control;
+
+// From the workers to the cluster.
+public sealed partial class SfuNode
+{
+    private async Task PumpAsync(ChannelReader<SfuEvent> events)
+    {
+        await foreach (SfuEvent happened in events.ReadAllAsync(CancellationToken.None).ConfigureAwait(false))
+        {
+            try
+            {
+                await HandleAsync(happened).ConfigureAwait(false);
+            }
+            catch (Exception e)
+            {
+                // The store or the bus is away: media goes on, and so do later events.
+                LogEventFailed(e, happened.GetType().Name);
+            }
+        }
+    }
+
+    private async ValueTask HandleAsync(SfuEvent happened)
+    {
+        switch (happened)
+        {
+            case SessionEventRaised raised:
+                await _bus.PublishAsync(SfuSubjects.SessionEvents(raised.SessionId), raised.Event).ConfigureAwait(false);
+                break;
+            case SpeakersChanged changed:
+                await _bus.PublishAsync(SfuSubjects.Speakers(changed.Speakers.Room), changed.Speakers).ConfigureAwait(false);
+                break;
+            case TrackAnnounced announced:
+                if (!await _rooms.PublishTrackAsync(announced.Room, announced.SessionId, announced.Track).ConfigureAwait(false))
+                    LogNotInRoom(announced.SessionId, announced.Track.Id);
+                break;
+            case TrackWithdrawn withdrawn:
+                await _rooms.UnpublishTrackAsync(withdrawn.Room, withdrawn.Participant, withdrawn.TrackId).ConfigureAwait(false);
+                break;
+            case TrackMuteChanged muted:
+                await _rooms.SetMutedAsync(muted.Room, muted.Participant, muted.TrackId, muted.Muted).ConfigureAwait(false);
+                break;
+            case SessionEnded ended:
+                _sessions.TryRemove(ended.SessionId, out _);
+                LogSessionEnded(ended.SessionId, ended.Reason);
+                await _bus.PublishAsync<SfuSessionEvent>(
+                    SfuSubjects.SessionEvents(ended.SessionId), new SessionClosed(ended.Reason)).ConfigureAwait(false);
+                break;
+            case SessionFaulted faulted:
+                LogSessionFaulted(faulted.Exception, faulted.SessionId);
+                break;
+            default:
+                throw new InvalidOperationException($"No handler for {happened.GetType().Name}.");
+        }
+    }
+
+    private async ValueTask AnnounceAsync(CancellationToken cancellationToken)
+    {
+        string address = _options.AdvertisedAddresses.Count > 0 ? _options.AdvertisedAddresses[0] : "127.0.0.1";
+        await _nodes.AnnounceAsync(
+            new NodeInfo(
+                _options.NodeId, NodeRole.Sfu, $"{address}:{UdpPorts[0]}", _options.Region, _options.Limits.MaxSessions, _sessions.Count,
+                typeof(SfuNode).Assembly.GetName().Version?.ToString(3) ?? ""),
+            cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task AnnounceAgainAsync()
+    {
+        using var timer = new PeriodicTimer(_options.AnnounceInterval, _clock);
+        while (!_stopping.IsCancellationRequested)
+        {
+            try
+            {
+                if (!await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false))
+                    return;
+                await AnnounceAsync(_stopping.Token).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+            catch (Exception e)
+            {
+                LogAnnounceFailed(e);
+            }
+        }
+    }
+}

@@ -1,0 +1,266 @@
+using System.Collections.Concurrent;
+using System.Net;
+using System.Threading.Channels;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Transcribe.Cluster.Bus;
+using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.Sfu;
+using Transcribe.Rtc;
+using Transcribe.Rtc.Dtls;
+using Transcribe.Sfu.Net;
+using Transcribe.Sfu.Routing;
+using Transcribe.Sfu.Workers;
+
+namespace Transcribe.Sfu.Control;
+
+/// <summary>
+/// The SFU role of a process: starts the workers, answers <see cref="SfuSubjects"/> on the bus, and tells the cluster
+/// what happens on the workers.
+/// </summary>
+public sealed partial class SfuNode : IHostedService, IDisposable
+{
+    private readonly SfuOptions _options;
+    private readonly IMessageBus _bus;
+    private readonly IRoomDirectory _rooms;
+    private readonly INodeDirectory _nodes;
+    private readonly TimeProvider _clock;
+    private readonly ILogger<SfuNode> _log;
+    private readonly ConcurrentDictionary<string, SfuWorker> _sessions = new(StringComparer.Ordinal);
+    private readonly List<SfuWorker> _workers = [];
+    private readonly List<ChannelWriter<SfuEvent>> _eventWriters = [];
+    private readonly List<Task> _pumps = [];
+    private readonly List<IAsyncDisposable> _responders = [];
+    private readonly CancellationTokenSource _stopping = new();
+    private DtlsCertificate? _certificate;
+    private DtlsPoolExecutor? _executor;
+    private SfuMetrics? _metrics;
+    private Task _announcing = Task.CompletedTask;
+
+    public SfuNode(
+        SfuOptions options, IMessageBus bus, IRoomDirectory rooms, INodeDirectory nodes, TimeProvider clock, ILogger<SfuNode> log)
+    {
+        (_options, _bus, _rooms, _nodes, _clock, _log) = (options, bus, rooms, nodes, clock, log);
+    }
+
+    /// <summary>The node's name on the bus.</summary>
+    public string NodeId => _options.NodeId;
+
+    /// <summary>The UDP ports in use, one per worker; empty before the start.</summary>
+    public IReadOnlyList<int> UdpPorts => [.. _workers.Select(w => (int)w.LocalAddress.Port)];
+
+    /// <summary>Sessions on the node now.</summary>
+    public int SessionCount => _sessions.Count;
+
+    internal IReadOnlyList<SfuWorker> Workers => _workers;
+
+    /// <exception cref="InvalidOperationException">An option cannot work.</exception>
+    /// <exception cref="IOException">A port cannot be bound.</exception>
+    public async Task StartAsync(CancellationToken cancellationToken)
+    {
+        _options.Validate();
+        _certificate = DtlsCertificate.Generate(_clock.GetUtcNow(), TimeSpan.FromDays(365));
+        _executor = new DtlsPoolExecutor();
+        RtcSessionOptions session = MakeSessionOptions();
+        IReadOnlyList<IPAddress> local = AdvertisedCandidates.LocalAddresses();
+        for (int i = 0; i < _options.Workers; i++)
+            AddWorker(i, session, local);
+        _metrics = new SfuMetrics(_workers);
+
+        string node = _options.NodeId;
+        await RespondAsync<OpenSession, Ack>(SfuSubjects.Open(node), OpenAsync, cancellationToken).ConfigureAwait(false);
+        await RespondAsync<NegotiateSession, SessionNegotiated>(SfuSubjects.Negotiate(node), NegotiateAsync, cancellationToken).ConfigureAwait(false);
+        await RespondAsync<AddSessionCandidate, Ack>(SfuSubjects.AddCandidate(node), AddCandidateAsync, cancellationToken).ConfigureAwait(false);
+        await RespondAsync<SetSubscription, Ack>(SfuSubjects.Subscribe(node), SubscribeAsync, cancellationToken).ConfigureAwait(false);
+        await RespondAsync<SetTrackMuted, Ack>(SfuSubjects.SetMuted(node), SetMutedAsync, cancellationToken).ConfigureAwait(false);
+        await RespondAsync<CloseSession, Ack>(SfuSubjects.Close(node), CloseAsync, cancellationToken).ConfigureAwait(false);
+        foreach (SfuWorker worker in _workers)
+            worker.Start();
+        await AnnounceAsync(cancellationToken).ConfigureAwait(false);
+        _announcing = AnnounceAgainAsync();
+        LogStarted(node, string.Join(", ", UdpPorts));
+    }
+
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await _stopping.CancelAsync().ConfigureAwait(false);
+        foreach (IAsyncDisposable responder in _responders)
+            await responder.DisposeAsync().ConfigureAwait(false);
+        _responders.Clear();
+        await _announcing.ConfigureAwait(false);
+        foreach (SfuWorker worker in _workers)
+            await Task.Run(worker.Stop, CancellationToken.None).ConfigureAwait(false);
+
+        // The workers' last words: every session ended.
+        foreach (ChannelWriter<SfuEvent> writer in _eventWriters)
+            writer.TryComplete();
+        await Task.WhenAll(_pumps).WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        try
+        {
+            await _nodes.RemoveAsync(NodeRole.Sfu, _options.NodeId, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            LogAnnounceFailed(e);
+        }
+    }
+
+    public void Dispose()
+    {
+        _stopping.Cancel();
+        _metrics?.Dispose();
+        foreach (SfuWorker worker in _workers)
+            worker.Dispose();
+        _workers.Clear();
+        _executor?.Dispose();
+        _certificate?.Dispose();
+        _stopping.Dispose();
+    }
+
+    private RtcSessionOptions MakeSessionOptions()
+    {
+        var session = new RtcSessionOptions { Certificate = _certificate!, DtlsExecutor = _executor!, IceLite = true };
+        TimeSpan disconnected = _options.PeerTimeout < session.Ice.DisconnectedAfter * 2 ? _options.PeerTimeout / 2 : session.Ice.DisconnectedAfter;
+        return session with { Ice = session.Ice with { FailedAfter = _options.PeerTimeout, DisconnectedAfter = disconnected } };
+    }
+
+    private void AddWorker(int index, RtcSessionOptions session, IReadOnlyList<IPAddress> local)
+    {
+        IDatagramSocket socket = DatagramSockets.Bind(new DatagramSocketOptions
+        {
+            BindAddress = IPAddress.Parse(_options.BindAddress),
+            Port = _options.UdpPort == 0 ? 0 : _options.UdpPort + index,
+            BufferSize = _options.SocketBuffer,
+            SegmentationOffload = _options.Offload,
+            ReceiveOffload = _options.Offload,
+            ForcePortable = _options.PortableSockets,
+        });
+        Channel<SfuEvent> events = Channel.CreateBounded<SfuEvent>(
+            new BoundedChannelOptions(_options.Limits.MaxEvents) { SingleReader = true, AllowSynchronousContinuations = false });
+        _workers.Add(new SfuWorker(
+            new SfuWorkerOptions
+            {
+                Index = index,
+                NodeId = _options.NodeId,
+                Clock = _clock,
+                Session = session,
+                Candidates = AdvertisedCandidates.For(_options, socket.LocalAddress.Port, local),
+                Events = events.Writer,
+                Limits = _options.Limits,
+                Pin = _options.PinWorkers,
+            },
+            socket));
+        _eventWriters.Add(events.Writer);
+        _pumps.Add(Task.Run(() => PumpAsync(events.Reader)));
+    }
+
+    /// <summary>The worker on which all sessions of a room live.</summary>
+    private SfuWorker WorkerOf(string room)
+    {
+        // FNV-1a: the same on every run, unlike string.GetHashCode.
+        uint hash = 2_166_136_261;
+        foreach (char c in room)
+            hash = (hash ^ c) * 16_777_619;
+        return _workers[(int)(hash % (uint)_workers.Count)];
+    }
+
+    private async Task RespondAsync<TRequest, TReply>(
+        string subject, Func<TRequest, CancellationToken, ValueTask<TReply>> handler, CancellationToken cancellationToken) =>
+        _responders.Add(await _bus.RespondAsync(subject, handler, cancellationToken).ConfigureAwait(false));
+
+    private async ValueTask<Ack> OpenAsync(OpenSession request, CancellationToken cancellationToken)
+    {
+        if (_sessions.ContainsKey(request.SessionId))
+            return new Ack();
+        if (_sessions.Count >= _options.Limits.MaxSessions)
+            throw new BusException("room_full", $"The node has its {_options.Limits.MaxSessions} sessions already.");
+        SfuWorker worker = WorkerOf(request.Room);
+        if (!_sessions.TryAdd(request.SessionId, worker))
+            return new Ack();
+        try
+        {
+            var settings = SfuSessionSettings.Of(request);
+            await AskAsync(worker, _ => worker.OpenSession(settings)).ConfigureAwait(false);
+            return new Ack();
+        }
+        catch
+        {
+            _sessions.TryRemove(request.SessionId, out _);
+            throw;
+        }
+    }
+
+    private async ValueTask<SessionNegotiated> NegotiateAsync(NegotiateSession request, CancellationToken cancellationToken) =>
+        await WithSessionAsync(request.SessionId, (session, now) => session.Negotiate(now, request)).ConfigureAwait(false);
+
+    private async ValueTask<Ack> AddCandidateAsync(AddSessionCandidate request, CancellationToken cancellationToken) =>
+        await WithSessionAsync(request.SessionId, (session, now) =>
+        {
+            session.AddCandidate(now, request.Candidate);
+            return new Ack();
+        }).ConfigureAwait(false);
+
+    private async ValueTask<Ack> SubscribeAsync(SetSubscription request, CancellationToken cancellationToken) =>
+        await WithSessionAsync(request.SessionId, (session, _) => session.Subscribe(request.TrackId, request.Enabled)
+            ? new Ack()
+            : throw new BusException("bad_request", "The session has too many explicit subscriptions.")).ConfigureAwait(false);
+
+    private async ValueTask<Ack> SetMutedAsync(SetTrackMuted request, CancellationToken cancellationToken) =>
+        await WithSessionAsync(request.SessionId, (session, _) => session.SetMuted(request.TrackId, request.Muted)
+            ? new Ack()
+            : throw new BusException("bad_request", $"The session publishes no track \"{request.TrackId}\".")).ConfigureAwait(false);
+
+    private async ValueTask<Ack> CloseAsync(CloseSession request, CancellationToken cancellationToken)
+    {
+        // Closing what is gone already is done.
+        if (!_sessions.TryGetValue(request.SessionId, out SfuWorker? worker))
+            return new Ack();
+        return await AskAsync(worker, _ =>
+        {
+            if (worker.FindSession(request.SessionId) is SfuSession session)
+                worker.CloseSession(session, request.Reason);
+            return new Ack();
+        }).ConfigureAwait(false);
+    }
+
+    private async Task<T> WithSessionAsync<T>(string sessionId, Func<SfuSession, Instant, T> act)
+    {
+        if (!_sessions.TryGetValue(sessionId, out SfuWorker? worker))
+            throw SessionNotFound(sessionId);
+        return await AskAsync(worker, now =>
+        {
+            if (worker.FindSession(sessionId) is not SfuSession session)
+                throw SessionNotFound(sessionId);
+            try
+            {
+                return act(session, now);
+            }
+            catch (Exception e) when (e is not BusException)
+            {
+                // A description that breaks the session breaks it alone.
+                worker.Fault(session, e);
+                throw new BusException(BusException.Internal, "The session was closed because of an internal error; join again.");
+            }
+        }).ConfigureAwait(false);
+    }
+
+    private static async Task<T> AskAsync<T>(SfuWorker worker, Func<Instant, T> function)
+    {
+        try
+        {
+            return await worker.InvokeAsync(function).ConfigureAwait(false);
+        }
+        catch (RoomFullException e)
+        {
+            throw new BusException("room_full", e.Message);
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new BusException("unavailable", e.Message);
+        }
+    }
+
+    private static BusException SessionNotFound(string sessionId) =>
+        new("session_not_found", $"There is no session \"{sessionId}\" on this node; join again.");
+}

@@ -1,0 +1,88 @@
+using System.Net;
+using System.Net.Sockets;
+
+namespace Transcribe.Sfu.Control;
+
+/// <summary>Configuration of an SFU node; section "Sfu".</summary>
+public sealed class SfuOptions
+{
+    /// <summary>Unique name of the node in the cluster; letters, digits, '-' and '_'. Default "local".</summary>
+    public string NodeId { get; set; } = "local";
+
+    /// <summary>Where the node is, for placement. Default "local".</summary>
+    public string Region { get; set; } = "local";
+
+    /// <summary>UDP port of the first worker; worker n uses the n-th port after it. 0 takes free ones. Default 7882.</summary>
+    public int UdpPort { get; set; } = 7882;
+
+    /// <summary>Worker threads, one UDP port each; a room lives on one of them. Default 1.</summary>
+    public int Workers { get; set; } = 1;
+
+    /// <summary>Local address to receive on; "::" takes IPv4 as well. Default "::".</summary>
+    public string BindAddress { get; set; } = "::";
+
+    /// <summary>
+    /// Addresses told to clients, e.g. the public one of a host behind 1:1 NAT. Default: none, which tells the unicast
+    /// addresses of this host's interfaces, link-local ones excepted.
+    /// </summary>
+    public IList<string> AdvertisedAddresses { get; } = [];
+
+    /// <summary>Tell 127.0.0.1 as well. Default: only where <see cref="AdvertisedAddresses"/> is empty.</summary>
+    public bool? AdvertiseLoopback { get; set; }
+
+    /// <summary>Bind worker n to processor n. Default false.</summary>
+    public bool PinWorkers { get; set; }
+
+    /// <summary>Bytes asked of the kernel for each socket buffer. Default 8 MiB.</summary>
+    public int SocketBuffer { get; set; } = 8 << 20;
+
+    /// <summary>Use UDP segmentation and receive offload where the kernel has it. Default true.</summary>
+    public bool Offload { get; set; } = true;
+
+    /// <summary>Use the platform's <see cref="Socket"/> instead of the native calls of Linux. Default false.</summary>
+    public bool PortableSockets { get; set; }
+
+    /// <summary>Silence of a client after which its session is closed ("timeout"). Default 30 s (RFC 7675).</summary>
+    public TimeSpan PeerTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Time between announcements to the node directory. Default 5 s.</summary>
+    public TimeSpan AnnounceInterval { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Bounds on what clients can make the node hold or do.</summary>
+    public SfuLimits Limits { get; set; } = new();
+
+    /// <summary>Throws where the options cannot work.</summary>
+    /// <exception cref="InvalidOperationException">One sentence a problem: key, value, fix.</exception>
+    public void Validate()
+    {
+        string[] problems = [.. Problems()];
+        if (problems.Length > 0)
+            throw new InvalidOperationException(string.Join(" ", problems));
+    }
+
+    private IEnumerable<string> Problems()
+    {
+        if (NodeId.Length is 0 or > 64 || !NodeId.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_'))
+            yield return $"Sfu:NodeId is \"{NodeId}\"; use 1 to 64 letters, digits, '-' or '_'.";
+        if (Workers is < 1 or > 256)
+            yield return $"Sfu:Workers is {Workers}; use 1 to 256.";
+        if (UdpPort != 0 && (UdpPort < 1 || UdpPort + Workers - 1 > 65_535))
+            yield return $"Sfu:UdpPort is {UdpPort} for {Workers} worker(s); use 1 to {65_536 - Workers}, or 0 for free ports.";
+        if (!IPAddress.TryParse(BindAddress, out _))
+            yield return $"Sfu:BindAddress is \"{BindAddress}\"; use an IP address of this host, or \"::\" for all.";
+        foreach (string address in AdvertisedAddresses)
+        {
+            if (!IPAddress.TryParse(address, out _))
+                yield return $"Sfu:AdvertisedAddresses has \"{address}\"; use IP addresses that clients can reach.";
+        }
+
+        if (SocketBuffer < 65_536)
+            yield return $"Sfu:SocketBuffer is {SocketBuffer}; use 65536 bytes or more.";
+        if (PeerTimeout < TimeSpan.FromSeconds(2))
+            yield return $"Sfu:PeerTimeout is {PeerTimeout}; use 2 seconds or more.";
+        if (AnnounceInterval < TimeSpan.FromMilliseconds(100))
+            yield return $"Sfu:AnnounceInterval is {AnnounceInterval}; use 100 ms or more.";
+        foreach (string problem in Limits.Problems())
+            yield return problem;
+    }
+}
