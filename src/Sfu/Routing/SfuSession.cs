@@ -14,7 +14,7 @@ namespace Transcribe.Sfu.Routing;
 /// One client's session on its worker: the RTC session, what it publishes and the slots in which it receives.
 /// Everything runs on the worker's thread.
 /// </summary>
-internal sealed partial class SfuSession : IRtcSessionObserver
+internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
 {
     private readonly SfuSessionSettings _settings;
     private readonly RtcSession _rtc;
@@ -138,9 +138,11 @@ internal sealed partial class SfuSession : IRtcSessionObserver
         }
         finally
         {
-            _rtc.Dispose();
+            Dispose();
         }
     }
+
+    public void Dispose() => _rtc.Dispose();
 
     public void OnSend(in TransportPath path, ReadOnlySpan<byte> datagram)
     {
