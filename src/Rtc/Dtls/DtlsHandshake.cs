@@ -303,7 +303,11 @@ internal sealed class DtlsHandshake(
             lock (_gate)
             {
                 while (_inbox.Count == 0 && !_aborted)
-                    _aborted |= !Monitor.Wait(_gate, AbandonedAfter);
+                {
+                    if (!Monitor.Wait(_gate, AbandonedAfter))
+                        _aborted = true;
+                }
+
                 _waiting = false;
             }
         }

@@ -18,16 +18,24 @@ internal abstract class AesCounterMode : IDisposable
     public abstract void Dispose();
 }
 
-/// <summary>Over the platform's AES in ECB mode.</summary>
+/// <summary>Over the platform's AES in ECB mode, which is no secret's mode here: it makes the key stream (CA5358).</summary>
 internal sealed class PlatformAesCounterMode : AesCounterMode
 {
     private const int Chunk = 64 * 16;
 
-    private readonly Aes _aes = Aes.Create();
+    private readonly ICryptoTransform _aes;
     private readonly byte[] _counters = new byte[Chunk];
     private readonly byte[] _stream = new byte[Chunk];
 
-    public PlatformAesCounterMode(ReadOnlySpan<byte> key) => _aes.SetKey(key);
+    public PlatformAesCounterMode(ReadOnlySpan<byte> key)
+    {
+        // One transform for good: the one-shot methods allocate at each call.
+        using Aes aes = Aes.Create();
+        aes.Mode = CipherMode.ECB;
+        aes.Padding = PaddingMode.None;
+        aes.SetKey(key);
+        _aes = aes.CreateEncryptor();
+    }
 
     public override void Transform(ReadOnlySpan<byte> counter, ReadOnlySpan<byte> source, Span<byte> destination)
     {
@@ -42,7 +50,7 @@ internal sealed class PlatformAesCounterMode : AesCounterMode
                 BinaryPrimitives.WriteUInt16BigEndian(_counters.AsSpan((i * 16) + 14), (ushort)block);
             }
 
-            _aes.EncryptEcb(_counters.AsSpan(0, blocks * 16), _stream, PaddingMode.None);
+            _aes.TransformBlock(_counters, 0, blocks * 16, _stream, 0);
             Xor(source.Slice(done, length), _stream, destination.Slice(done, length));
         }
     }
