@@ -1,0 +1,429 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Transcribe.Cluster.Captions;
+using Transcribe.Cluster.Protocol;
+using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.Sfu;
+using Transcribe.Rtc;
+using Transcribe.Rtc.Media;
+using Transcribe.Rtc.Rtp;
+
+namespace Transcribe.Peer;
+
+/// <summary>Receives RTP of a remote track. Called under the client's lock on its receiving thread: copy and return.</summary>
+public delegate void RtpReceived(RemoteTrack track, in RtpPacket packet, Instant arrival);
+
+/// <summary>Receives a data channel message; the bytes are valid during the call only.</summary>
+public delegate void DataReceived(string label, ReadOnlySpan<byte> utf8);
+
+/// <summary>
+/// A headless participant: signalling over SignalR, media over the same UDP, ICE, DTLS-SRTP and SCTP as a browser's.
+/// The AI gateway, the command line and the tests join rooms with it.
+/// </summary>
+/// <remarks>
+/// Handlers are given when joining, so that no event is lost. They run on the client's own threads and must not block.
+/// </remarks>
+public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposable
+{
+    private readonly PeerOptions _options;
+    private readonly RoomHandlers _handlers;
+    private readonly ILogger _logger;
+    private readonly SignalingConnection _signaling;
+    private readonly MediaTransport _transport;
+    private readonly SemaphoreSlim _negotiating = new(1, 1);
+    private readonly Lock _gate = new();
+    private readonly RoomRoster _roster = new();
+    private readonly Dictionary<string, RtcMedia> _slots = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, string> _assignments = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, RemoteTrack> _tracks = new(StringComparer.Ordinal);
+    private readonly List<(RtcMedia Media, PublishedMedia Description)> _published = [];
+    private readonly TaskCompletionSource _connected = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly CancellationTokenSource _stopping = new();
+    private JoinReply? _joined;
+    private int _closed;
+
+    private RoomClient(PeerOptions options, RoomHandlers handlers, TimeProvider clock, ILoggerFactory loggers)
+    {
+        (_options, _handlers) = (options, handlers);
+        _logger = loggers.CreateLogger("Transcribe.Peer");
+        _signaling = new SignalingConnection(options.ServerUrl);
+        _signaling.RoomEvent += OnRoomEvent;
+        _signaling.SessionEvent += OnSessionEvent;
+        _signaling.Reconnected += ResumeAsync;
+        _signaling.Closed += _ => Close("connectionLost");
+        _transport = new MediaTransport(PeerSessions.Create(clock, () => _transport?.Wake()), this, clock, _logger);
+    }
+
+    /// <summary>This participant's id (the token's <c>sub</c>).</summary>
+    public string ParticipantId => _joined?.ParticipantId ?? "";
+
+    /// <summary>The visible participants now.</summary>
+    public IReadOnlyList<ParticipantInfo> Participants
+    {
+        get
+        {
+            lock (_gate)
+                return [.. _roster.Participants];
+        }
+    }
+
+    /// <summary>Transcription of the room, as announced.</summary>
+    public TranscriptionState Transcription
+    {
+        get
+        {
+            lock (_gate)
+                return _roster.Transcription;
+        }
+    }
+
+    /// <summary>Joins the room that the token names and waits until media and data can flow.</summary>
+    /// <exception cref="PeerException">The server refused, or could not be reached in time.</exception>
+    public static async Task<RoomClient> JoinAsync(
+        PeerOptions options, RoomHandlers handlers, TimeProvider? clock = null, ILoggerFactory? loggers = null,
+        CancellationToken cancellationToken = default)
+    {
+        var client = new RoomClient(options, handlers, clock ?? TimeProvider.System, loggers ?? NullLoggerFactory.Instance);
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        timeout.CancelAfter(options.ConnectTimeout);
+        try
+        {
+            await client.JoinAsync(timeout.Token);
+            return client;
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            await client.DisposeAsync();
+            throw new PeerException("unreachable", $"The room was not joined within {options.ConnectTimeout.TotalSeconds:0} s: check that UDP reaches the SFU.");
+        }
+        catch
+        {
+            await client.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Publishes an Opus track.</summary>
+    public async Task<LocalAudioTrack> PublishAudioAsync(
+        TrackSource source = TrackSource.Microphone, string? name = null, CancellationToken cancellationToken = default)
+    {
+        RtcMedia media = _transport.Run((session, _) => session.AddMedia(MediaKind.Audio, MediaDirection.SendOnly));
+        lock (_gate)
+            _published.Add((media, new PublishedMedia(media.Mid, source, name)));
+        NegotiateReply reply = await NegotiateAsync(cancellationToken);
+        string id = reply.Published.FirstOrDefault(p => p.Mid == media.Mid)?.TrackId
+            ?? throw new PeerException("not_granted", "The server did not accept the track: the token must grant \"publish\".");
+        return new LocalAudioTrack(_transport, media, id);
+    }
+
+    /// <summary>Stops publishing a track.</summary>
+    public async Task UnpublishAsync(LocalAudioTrack track, CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+            _published.RemoveAll(p => p.Media == track.Media);
+        _transport.Run((_, _) => track.Media.AllowedDirection = MediaDirection.Inactive);
+        await NegotiateAsync(cancellationToken);
+    }
+
+    /// <summary>Tells the room that a track is muted.</summary>
+    public Task SetMutedAsync(LocalAudioTrack track, bool muted, CancellationToken cancellationToken = default) =>
+        _signaling.SetMutedAsync(track.Id, muted, cancellationToken);
+
+    /// <summary>Starts or stops receiving a track.</summary>
+    public Task SubscribeAsync(string trackId, bool enabled, CancellationToken cancellationToken = default) =>
+        _signaling.SubscribeAsync(trackId, enabled, cancellationToken);
+
+    /// <summary>Sends UTF-8 text on a data channel; false where it is not open or its buffer is full.</summary>
+    public bool SendData(string label, ReadOnlySpan<byte> utf8) => _transport.SendText(label, utf8);
+
+    /// <summary>Says goodbye and closes.</summary>
+    public async Task LeaveAsync()
+    {
+        if (Volatile.Read(ref _closed) == 0)
+        {
+            try
+            {
+                await _signaling.LeaveAsync(_stopping.Token).WaitAsync(TimeSpan.FromSeconds(2));
+            }
+            catch (Exception e) when (e is not OutOfMemoryException)
+            {
+                // The server notices a silent client by itself.
+                LogLeaveFailed(_logger, e.Message);
+            }
+        }
+
+        await DisposeAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Close("left");
+        await _signaling.DisposeAsync();
+        await _transport.DisposeAsync();
+    }
+
+    void IMediaTransportObserver.OnStateChanged(RtcSessionState state)
+    {
+        if (state == RtcSessionState.Connected)
+            _connected.TrySetResult();
+        else if (state is RtcSessionState.Failed or RtcSessionState.Closed)
+            Close(state == RtcSessionState.Failed ? "failed" : "closed");
+    }
+
+    void IMediaTransportObserver.OnRtp(RtcMedia media, in RtpPacket packet, Instant arrival)
+    {
+        if (media.Tag is RemoteTrack track)
+            _handlers.Rtp?.Invoke(track, packet, arrival);
+    }
+
+    void IMediaTransportObserver.OnSenderReport(RtcMedia media, in Rtc.Rtcp.SenderReport report)
+    {
+        if (media.Tag is RemoteTrack track)
+            _handlers.SenderClock?.Invoke(track, new SenderClock(report.RtpTimestamp, report.Ntp.ToDateTimeOffset()));
+    }
+
+    void IMediaTransportObserver.OnMessage(string label, ReadOnlySpan<byte> data) => _handlers.Data?.Invoke(label, data);
+
+    private async Task JoinAsync(CancellationToken cancellationToken)
+    {
+        await _signaling.StartAsync(cancellationToken);
+        _joined = await _signaling.JoinAsync(
+            new JoinRequest(_options.Token, _options.Name, _options.AutoSubscribe, _options.Kinds), cancellationToken);
+        lock (_gate)
+            _roster.Reset(_joined.Room);
+        _transport.Run((session, now) =>
+        {
+            session.CreateDataChannel(now, CaptionMessage.ChannelLabel);
+            return true;
+        });
+        AddSlots(
+            _options.Kinds.Contains(TrackKind.Audio) ? _options.InitialSlots : 0,
+            _options.Kinds.Contains(TrackKind.Video) ? _options.InitialSlots : 0);
+        await NegotiateAsync(cancellationToken);
+        await _connected.Task.WaitAsync(cancellationToken);
+    }
+
+    /// <summary>Offers and applies the answer; one at a time.</summary>
+    private async Task<NegotiateReply> NegotiateAsync(CancellationToken cancellationToken)
+    {
+        await _negotiating.WaitAsync(cancellationToken);
+        try
+        {
+            string offer = _transport.Run((session, now) => session.CreateOffer(now));
+            PublishedMedia[] published;
+            lock (_gate)
+                published = [.. _published.Select(p => p.Description with { Mid = p.Media.Mid })];
+            NegotiateReply reply = await _signaling.NegotiateAsync(new NegotiateRequest(offer, published), cancellationToken);
+            string? error = _transport.Run((session, now) => session.TrySetRemoteAnswer(now, reply.Sdp, out string? e) ? null : e);
+            if (error is not null)
+                throw new PeerException("sdp_invalid", $"The server's answer cannot be applied: {error}");
+            Assign(reply.Assignments);
+            return reply;
+        }
+        finally
+        {
+            _negotiating.Release();
+        }
+    }
+
+    private void AddSlots(int audio, int video)
+    {
+        _transport.Run((session, _) =>
+        {
+            lock (_gate)
+            {
+                for (int i = 0; i < audio + video; i++)
+                {
+                    RtcMedia media = session.AddMedia(i < audio ? MediaKind.Audio : MediaKind.Video, MediaDirection.RecvOnly);
+                    _slots[media.Mid] = media;
+                }
+            }
+
+            return true;
+        });
+    }
+
+    private void OnSessionEvent(SfuSessionEvent change)
+    {
+        if (Volatile.Read(ref _closed) != 0)
+            return;
+        switch (change)
+        {
+            case SessionAssigned assigned:
+                Assign(assigned.Assignments);
+                break;
+            case SessionNeedsMedia needs:
+                AddSlots(needs.Audio, needs.Video);
+                _ = OfferInBackgroundAsync();
+                break;
+            case SessionClosed closed:
+                Close(closed.Reason);
+                break;
+        }
+    }
+
+    private async Task OfferInBackgroundAsync()
+    {
+        try
+        {
+            await NegotiateAsync(_stopping.Token);
+        }
+        catch (Exception e) when (e is PeerException or OperationCanceledException or ObjectDisposedException)
+        {
+            LogOfferFailed(_logger, e.Message);
+        }
+    }
+
+    private void OnRoomEvent(RoomEvent change)
+    {
+        if (Volatile.Read(ref _closed) != 0)
+            return;
+        RosterChange outcome;
+        lock (_gate)
+            outcome = _roster.Apply(change);
+        if (outcome == RosterChange.Gap)
+            _ = ResyncAsync();
+        if (outcome != RosterChange.Applied)
+            return;
+        if (change is TrackPublished or ParticipantJoined)
+            Assign([]);
+        _handlers.RoomEvent?.Invoke(change);
+    }
+
+    private async Task ResyncAsync()
+    {
+        long sequence;
+        lock (_gate)
+            sequence = _roster.Sequence;
+        try
+        {
+            ResyncReply reply = await _signaling.ResyncAsync(sequence, _stopping.Token);
+            if (reply.Snapshot is { } snapshot)
+                Reset(snapshot);
+            foreach (RoomEvent missed in reply.Events ?? [])
+                OnRoomEvent(missed);
+        }
+        catch (Exception e) when (e is PeerException or OperationCanceledException)
+        {
+            LogResyncFailed(_logger, e.Message);
+        }
+    }
+
+    private void Reset(RoomSnapshot snapshot)
+    {
+        lock (_gate)
+            _roster.Reset(snapshot);
+        Assign([]);
+    }
+
+    private async Task ResumeAsync()
+    {
+        try
+        {
+            long sequence;
+            lock (_gate)
+                sequence = _roster.Sequence;
+            var resume = new ResumeSession(_joined!.SessionId, _joined.ResumeKey, sequence);
+            _joined = await _signaling.JoinAsync(
+                new JoinRequest(_options.Token, _options.Name, _options.AutoSubscribe, _options.Kinds, resume), _stopping.Token);
+            if (_joined.Resumed)
+                Reset(_joined.Room);
+            else
+                Close("connectionLost");
+        }
+        catch (Exception e) when (e is PeerException or OperationCanceledException)
+        {
+            LogResumeFailed(_logger, e.Message);
+            Close("connectionLost");
+        }
+    }
+
+    /// <summary>
+    /// Notes assignments and settles those whose track is known by now: the session's events and the room's travel apart,
+    /// so a track may be assigned before it is announced.
+    /// </summary>
+    private void Assign(IReadOnlyList<MediaAssignment> assignments)
+    {
+        var ended = new List<RemoteTrack>();
+        _transport.Run((_, _) =>
+        {
+            lock (_gate)
+            {
+                foreach ((string mid, string? trackId) in assignments)
+                {
+                    if (trackId is null)
+                        _assignments.Remove(mid);
+                    else
+                        _assignments[mid] = trackId;
+                }
+
+                foreach ((string mid, RtcMedia media) in _slots)
+                {
+                    var current = media.Tag as RemoteTrack;
+                    string? wanted = _assignments.GetValueOrDefault(mid);
+                    if (current?.Info.Id == wanted)
+                        continue;
+                    if (current is not null)
+                    {
+                        media.Tag = null;
+                        _tracks.Remove(current.Info.Id);
+                        ended.Add(current);
+                    }
+
+                    if (wanted is not null && _roster.FindTrack(wanted) is { } info)
+                    {
+                        var track = new RemoteTrack(info, media);
+                        media.Tag = track;
+                        _tracks[wanted] = track;
+                        _handlers.TrackStarted?.Invoke(track);
+                    }
+                }
+            }
+
+            return true;
+        });
+        foreach (RemoteTrack track in ended)
+            _handlers.TrackEnded?.Invoke(track);
+    }
+
+    private void Close(string reason)
+    {
+        if (Interlocked.Exchange(ref _closed, 1) != 0)
+            return;
+        _connected.TrySetException(new PeerException("unreachable", $"The session was closed while joining ({reason})."));
+        _stopping.Cancel();
+        _handlers.Closed?.Invoke(reason);
+    }
+
+    [LoggerMessage(10, LogLevel.Debug, "Leaving was not heard: {Reason}")]
+    private static partial void LogLeaveFailed(ILogger logger, string reason);
+
+    [LoggerMessage(11, LogLevel.Warning, "A new offer failed: {Reason}")]
+    private static partial void LogOfferFailed(ILogger logger, string reason);
+
+    [LoggerMessage(12, LogLevel.Warning, "The room could not be resynchronised: {Reason}")]
+    private static partial void LogResyncFailed(ILogger logger, string reason);
+
+    [LoggerMessage(13, LogLevel.Warning, "The session could not be resumed: {Reason}")]
+    private static partial void LogResumeFailed(ILogger logger, string reason);
+}
+
+/// <summary>What a <see cref="RoomClient"/> tells its user. All optional; all must return quickly.</summary>
+public sealed class RoomHandlers
+{
+    public RtpReceived? Rtp { get; init; }
+
+    public Action<RemoteTrack, SenderClock>? SenderClock { get; init; }
+
+    public DataReceived? Data { get; init; }
+
+    public Action<RoomEvent>? RoomEvent { get; init; }
+
+    /// <summary>Before the first packet of the track is delivered; under the client's lock.</summary>
+    public Action<RemoteTrack>? TrackStarted { get; init; }
+
+    public Action<RemoteTrack>? TrackEnded { get; init; }
+
+    /// <summary>The room is left, for this reason; nothing follows.</summary>
+    public Action<string>? Closed { get; init; }
+}

@@ -1,0 +1,82 @@
+using Transcribe.Cluster.Rooms;
+
+namespace Transcribe.Peer;
+
+/// <summary>What became of a room event.</summary>
+internal enum RosterChange
+{
+    Applied,
+
+    /// <summary>Seen before.</summary>
+    Old,
+
+    /// <summary>Events before this one are missing: ask for a resync.</summary>
+    Gap,
+}
+
+/// <summary>The room as its numbered events describe it. Not safe for concurrent use.</summary>
+internal sealed class RoomRoster
+{
+    private readonly Dictionary<string, ParticipantInfo> _participants = new(StringComparer.Ordinal);
+
+    public long Sequence { get; private set; }
+
+    public TranscriptionState Transcription { get; private set; } = TranscriptionState.Off;
+
+    public IReadOnlyCollection<ParticipantInfo> Participants => _participants.Values;
+
+    public TrackInfo? FindTrack(string trackId) =>
+        _participants.Values.SelectMany(p => p.Tracks).FirstOrDefault(t => t.Id == trackId);
+
+    public string? NameOf(string participantId) => _participants.GetValueOrDefault(participantId)?.Name;
+
+    public void Reset(RoomSnapshot snapshot)
+    {
+        _participants.Clear();
+        foreach (ParticipantInfo participant in snapshot.Participants)
+            _participants[participant.Id] = participant;
+        Sequence = snapshot.Sequence;
+        Transcription = snapshot.Transcription;
+    }
+
+    public RosterChange Apply(RoomEvent change)
+    {
+        if (change.Sequence <= Sequence)
+            return RosterChange.Old;
+        if (change.Sequence > Sequence + 1)
+            return RosterChange.Gap;
+        Sequence = change.Sequence;
+        switch (change)
+        {
+            case ParticipantJoined joined:
+                _participants[joined.Participant.Id] = joined.Participant;
+                break;
+            case ParticipantLeft left:
+                _participants.Remove(left.ParticipantId);
+                break;
+            case TrackPublished published:
+                Edit(published.Track.Participant, tracks => [.. tracks.Where(t => t.Id != published.Track.Id), published.Track]);
+                break;
+            case TrackUnpublished unpublished:
+                Edit(unpublished.ParticipantId, tracks => [.. tracks.Where(t => t.Id != unpublished.TrackId)]);
+                break;
+            case TrackMuted muted:
+                Edit(muted.ParticipantId, tracks => [.. tracks.Select(t => t.Id == muted.TrackId ? t with { Muted = muted.Muted } : t)]);
+                break;
+            case TranscriptionChanged transcription:
+                Transcription = transcription.Transcription;
+                break;
+            case RoomClosed:
+                _participants.Clear();
+                break;
+        }
+
+        return RosterChange.Applied;
+    }
+
+    private void Edit(string participantId, Func<IReadOnlyList<TrackInfo>, IReadOnlyList<TrackInfo>> edit)
+    {
+        if (_participants.TryGetValue(participantId, out ParticipantInfo? participant))
+            _participants[participantId] = participant with { Tracks = edit(participant.Tracks) };
+    }
+}

@@ -1,0 +1,97 @@
+using System.Net.WebSockets;
+using Microsoft.AspNetCore.SignalR;
+using Microsoft.AspNetCore.SignalR.Client;
+using Microsoft.Extensions.DependencyInjection;
+using Transcribe.Cluster;
+using Transcribe.Cluster.Protocol;
+using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.Sfu;
+
+namespace Transcribe.Peer;
+
+/// <summary>The SignalR hub <c>/rtc</c>, typed. A refusal becomes a <see cref="PeerException"/> with the server's code.</summary>
+internal sealed class SignalingConnection : IAsyncDisposable
+{
+    private readonly HubConnection _hub;
+
+    public SignalingConnection(Uri serverUrl)
+    {
+        _hub = new HubConnectionBuilder()
+            .WithUrl(new Uri(serverUrl, HubMethods.Path))
+            .WithAutomaticReconnect([TimeSpan.Zero, TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(4)])
+            .AddJsonProtocol(options => ClusterJson.Configure(options.PayloadSerializerOptions))
+            .Build();
+        _hub.On<RoomEvent>(HubMethods.RoomEvent, e => RoomEvent?.Invoke(e));
+        _hub.On<SfuSessionEvent>(HubMethods.SessionEvent, e => SessionEvent?.Invoke(e));
+        _hub.Reconnected += _ => Reconnected?.Invoke() ?? Task.CompletedTask;
+        _hub.Closed += e =>
+        {
+            Closed?.Invoke(e);
+            return Task.CompletedTask;
+        };
+    }
+
+    public event Action<RoomEvent>? RoomEvent;
+
+    public event Action<SfuSessionEvent>? SessionEvent;
+
+    /// <summary>The connection is back under a new id: the session must be resumed.</summary>
+    public event Func<Task>? Reconnected;
+
+    /// <summary>The connection is gone for good.</summary>
+    public event Action<Exception?>? Closed;
+
+    public async Task StartAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await _hub.StartAsync(cancellationToken);
+        }
+        catch (Exception e) when (e is HttpRequestException or WebSocketException or IOException or HubException)
+        {
+            throw new PeerException("unreachable", $"The signalling server did not answer: {e.Message}", e);
+        }
+    }
+
+    public Task<JoinReply> JoinAsync(JoinRequest request, CancellationToken cancellationToken) =>
+        CallAsync<JoinReply>(HubMethods.Join, request, cancellationToken);
+
+    public Task<NegotiateReply> NegotiateAsync(NegotiateRequest request, CancellationToken cancellationToken) =>
+        CallAsync<NegotiateReply>(HubMethods.Negotiate, request, cancellationToken);
+
+    public Task SubscribeAsync(string trackId, bool enabled, CancellationToken cancellationToken) =>
+        CallAsync<Ack>(HubMethods.Subscribe, new SubscribeRequest(trackId, enabled), cancellationToken);
+
+    public Task SetMutedAsync(string trackId, bool muted, CancellationToken cancellationToken) =>
+        CallAsync<Ack>(HubMethods.SetMuted, new SetMutedRequest(trackId, muted), cancellationToken);
+
+    public Task<ResyncReply> ResyncAsync(long afterSequence, CancellationToken cancellationToken) =>
+        CallAsync<ResyncReply>(HubMethods.Resync, new ResyncRequest(afterSequence), cancellationToken);
+
+    /// <summary>Says goodbye; a server that cannot be told any more will notice by itself.</summary>
+    public async Task LeaveAsync(CancellationToken cancellationToken)
+    {
+        if (_hub.State == HubConnectionState.Connected)
+            await _hub.InvokeAsync(HubMethods.Leave, cancellationToken);
+    }
+
+    public ValueTask DisposeAsync() => _hub.DisposeAsync();
+
+    private async Task<T> CallAsync<T>(string method, object argument, CancellationToken cancellationToken)
+        where T : class
+    {
+        HubReply<T> reply;
+        try
+        {
+            reply = await _hub.InvokeAsync<HubReply<T>>(method, argument, cancellationToken);
+        }
+        catch (Exception e) when (e is HubException or InvalidOperationException or IOException)
+        {
+            throw new PeerException("unreachable", $"The signalling server did not answer \"{method}\": {e.Message}", e);
+        }
+
+        if (reply.Error is { } error)
+            throw new PeerException(error.Code, error.Message);
+        return reply.Value ?? throw new PeerException("internal", $"The signalling server answered \"{method}\" with nothing.");
+    }
+}
