@@ -1,8 +1,8 @@
 namespace Transcribe.Rtc.Ice;
 
 /// <summary>
-/// What an <see cref="IceAgent"/> tells its host; called synchronously, inside the agent's own calls. The agent is
-/// consistent at each call, and the host may call it back.
+/// What an <see cref="IceAgent"/> tells its host; called synchronously, inside the agent's own calls. From here the host
+/// may read the agent and close it; anything else has to wait until the agent's call returns.
 /// </summary>
 public interface IIceObserver
 {

@@ -60,7 +60,7 @@ public enum IceDropReason
     /// <summary>A method other than Binding.</summary>
     UnknownMethod,
 
-    /// <summary>A request without USERNAME, MESSAGE-INTEGRITY or PRIORITY (answered with 400).</summary>
+    /// <summary>A request without USERNAME or MESSAGE-INTEGRITY (answered with 400).</summary>
     MissingAttribute,
 
     /// <summary>A comprehension-required attribute that is not known (answered with 420).</summary>
@@ -75,7 +75,7 @@ public enum IceDropReason
     /// <summary>Both agents took the same role (answered with 487).</summary>
     RoleConflict,
 
-    /// <summary>A request whose transaction was already seen from another address.</summary>
+    /// <summary>A request that was already seen from another address.</summary>
     Replayed,
 
     /// <summary>A response to no outstanding request.</summary>

@@ -1,0 +1,93 @@
+using System.Text;
+
+namespace Transcribe.Rtc.Ice;
+
+/// <summary>All that an ICE restart replaces: credentials, candidates of the peer, pairs and the selected one.</summary>
+internal sealed class IceGeneration(IceCredentials local)
+{
+    private readonly Dictionary<TransportPath, IcePair> _byPath = [];
+
+    public IceCredentials Local { get; } = local;
+
+    public byte[] LocalKey { get; } = Encoding.UTF8.GetBytes(local.Password);
+
+    public byte[] LocalUfrag { get; } = Encoding.UTF8.GetBytes(local.Ufrag);
+
+    public IceCredentials? Remote { get; private set; }
+
+    public byte[] RemoteKey { get; private set; } = [];
+
+    /// <summary>USERNAME of our requests: "remote:local".</summary>
+    public byte[] Username { get; private set; } = [];
+
+    public byte[] RemoteUfrag { get; private set; } = [];
+
+    public List<IceCandidate> RemoteCandidates { get; } = [];
+
+    public bool RemoteIsComplete { get; set; }
+
+    public List<IcePair> Pairs { get; } = [];
+
+    public Queue<IcePair> Triggered { get; } = new();
+
+    public IcePair? Selected { get; set; }
+
+    public Instant SelectedAt { get; set; }
+
+    public bool WasSelected { get; set; }
+
+    /// <summary>The pair a nomination of ours is under way for.</summary>
+    public IcePair? Nominating { get; set; }
+
+    /// <summary>When the first pair became valid.</summary>
+    public Instant FirstValidAt { get; set; } = Instant.Never;
+
+    public Instant NextConsentAt { get; set; } = Instant.Never;
+
+    /// <summary>When the search for a path began.</summary>
+    public Instant StartedAt { get; set; } = Instant.Never;
+
+    public void SetRemote(IceCredentials remote)
+    {
+        Remote = remote;
+        RemoteKey = Encoding.UTF8.GetBytes(remote.Password);
+        RemoteUfrag = Encoding.UTF8.GetBytes(remote.Ufrag);
+        Username = Encoding.UTF8.GetBytes($"{remote.Ufrag}:{Local.Ufrag}");
+    }
+
+    /// <summary>True where a USERNAME that the peer sent is "local:remote" of this generation.</summary>
+    public bool Accepts(ReadOnlySpan<byte> username)
+    {
+        int colon = username.IndexOf((byte)':');
+        return colon > 0 && username[..colon].SequenceEqual(LocalUfrag)
+            && (Remote is null || username[(colon + 1)..].SequenceEqual(RemoteUfrag));
+    }
+
+    public IcePair? Find(in TransportPath path) => _byPath.GetValueOrDefault(path);
+
+    public void Add(IcePair pair)
+    {
+        Pairs.Add(pair);
+        _byPath[pair.Path] = pair;
+    }
+
+    public void Remove(IcePair pair)
+    {
+        Pairs.Remove(pair);
+        _byPath.Remove(pair.Path);
+        pair.State = IcePairState.Idle;
+        Selected = Selected == pair ? null : Selected;
+        Nominating = Nominating == pair ? null : Nominating;
+    }
+
+    /// <summary>Queues a check that goes before the ordinary ones.</summary>
+    public void Trigger(IcePair pair)
+    {
+        pair.State = pair.State == IcePairState.Succeeded ? IcePairState.Succeeded : IcePairState.Waiting;
+        if (!pair.IsTriggered)
+        {
+            pair.IsTriggered = true;
+            Triggered.Enqueue(pair);
+        }
+    }
+}
