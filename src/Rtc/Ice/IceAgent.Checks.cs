@@ -139,17 +139,13 @@ public sealed partial class IceAgent
         }
     }
 
-    /// <summary>The selected pair went silent or away: tries all pairs again, it included.</summary>
-    private static void Recheck(IceGeneration generation)
+    /// <summary>The path that carried data went silent or away: tries the other ones, or again.</summary>
+    private void Recheck(IceGeneration generation)
     {
-        if (generation.Selected is { } selected)
-        {
-            generation.Trigger(selected);
-        }
-
+        CancelChecks(generation, except: generation.Selected);
         foreach (IcePair pair in generation.Pairs)
         {
-            if (pair != generation.Selected && pair.State != IcePairState.InProgress)
+            if (pair != generation.Selected)
             {
                 pair.State = IcePairState.Waiting;
             }
@@ -182,9 +178,10 @@ public sealed partial class IceAgent
             if (check.Kind == IceCheckKind.Connectivity && check.Transmissions < _options.MaxTransmissions)
             {
                 check.Transmissions++;
+                check.Rto = Max(check.Rto, Min(check.Rto * 2, _options.MaxRto));
                 check.Due = now + (check.Transmissions == _options.MaxTransmissions
-                    ? check.InitialRto * _options.LastRtoFactor
-                    : check.InitialRto * (1 << (check.Transmissions - 1)));
+                    ? _options.InitialRto * _options.LastRtoFactor
+                    : check.Rto);
                 RequestsSent++;
                 _observer.OnSend(check.Pair.Path, check.Request);
                 continue;
@@ -278,10 +275,10 @@ public sealed partial class IceAgent
             Kind = kind,
             Request = writer.Written.ToArray(),
             SentAt = now,
-            InitialRto = rto,
+            Rto = rto,
             Due = now + (kind == IceCheckKind.Consent ? _options.FailedAfter
                 : _options.MaxTransmissions > 1 ? rto
-                : rto * _options.LastRtoFactor),
+                : _options.InitialRto * _options.LastRtoFactor),
         };
         _checks.Add(check);
         RequestsSent++;
@@ -297,9 +294,12 @@ public sealed partial class IceAgent
             open += pair.State is IcePairState.Waiting or IcePairState.InProgress ? 1 : 0;
         }
 
-        TimeSpan paced = _options.Pacing * open;
-        return paced > _options.InitialRto ? paced : _options.InitialRto;
+        return Max(_options.Pacing * open, _options.InitialRto);
     }
+
+    private static TimeSpan Max(TimeSpan a, TimeSpan b) => a > b ? a : b;
+
+    private static TimeSpan Min(TimeSpan a, TimeSpan b) => a < b ? a : b;
 
     private bool HandleResponse(Instant now, in TransportPath path, in StunMessage message)
     {

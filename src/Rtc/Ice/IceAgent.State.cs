@@ -32,6 +32,12 @@ public sealed partial class IceAgent
             IceGeneration retired = _previous;
             _previous = null;
             _current.StartedAt = now;
+            if (!_options.IceLite)
+            {
+                _current.Nominating = null;
+                Recheck(_current);
+            }
+
             PublishSelectedPath();
             Forget(retired);
         }
@@ -56,9 +62,14 @@ public sealed partial class IceAgent
             else if (State != IceState.Disconnected)
             {
                 SetState(IceState.Disconnected);
-                if (!_options.IceLite && IsRunning && _current.Selected is not null && Role == IceRole.Controlling)
+                if (!_options.IceLite && IsRunning && _current.Selected is { } silent)
                 {
-                    Recheck(_current);
+                    // Retransmitted, unlike consent checks; the controlling side looks for another pair as well.
+                    _current.Trigger(silent);
+                    if (Role == IceRole.Controlling)
+                    {
+                        Recheck(_current);
+                    }
                 }
             }
         }

@@ -146,6 +146,7 @@ public sealed partial class IceAgent
         if (_current is { Selected: null, WasSelected: true } && IsRunning && !_options.IceLite)
         {
             _current.StartedAt = now;
+            _current.Nominating = null;
             Recheck(_current);
         }
 

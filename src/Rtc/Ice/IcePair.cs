@@ -81,7 +81,8 @@ internal sealed class IceCheck
 
     public required Instant SentAt { get; init; }
 
-    public required TimeSpan InitialRto { get; init; }
+    /// <summary>Time from the newest transmission to the next one.</summary>
+    public required TimeSpan Rto { get; set; }
 
     public int Transmissions { get; set; } = 1;
 
