@@ -44,7 +44,7 @@ public static class SignalingServices
 
     public static IEndpointRouteBuilder MapSignaling(this IEndpointRouteBuilder endpoints)
     {
-        endpoints.MapHub<RtcHub>(HubMethods.Path);
+        endpoints.MapHub<RtcHub>(HubMethods.Path).RequireCors(policy => policy.AllowAnyOrigin().AllowAnyHeader().AllowAnyMethod());
         endpoints.MapWhip();
         return endpoints;
     }

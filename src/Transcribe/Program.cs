@@ -1,1 +1,12 @@
-return 0;
+using Transcribe.Hosting;
+
+try
+{
+    await ServeHost.RunAsync(ServeOptions.FromEnvironment(), Console.Out);
+    return 0;
+}
+catch (ConfigurationException e)
+{
+    await Console.Error.WriteLineAsync(e.Message);
+    return 2;
+}

@@ -18,20 +18,16 @@ internal static class WhipEndpoints
             return await next(call);
         });
         group.MapPost("/whip/{room}", (HttpContext http, string room, WhipHandler whip) => whip.PublishAsync(http, room))
-            .Accepts<string>(WhipHandler.SdpType)
             .Produces<string>(StatusCodes.Status201Created, WhipHandler.SdpType)
             .WithSummary("Publish with WHIP (RFC 9725)")
             .WithDescription("The body is an SDP offer, the answer an SDP answer with all candidates. Location is the session: PATCH trickles or restarts ICE, DELETE ends it.");
         group.MapPost("/whep/{room}", (HttpContext http, string room, WhipHandler whip) => whip.WatchAsync(http, room, null))
-            .Accepts<string>(WhipHandler.SdpType)
             .Produces<string>(StatusCodes.Status201Created, WhipHandler.SdpType)
             .WithSummary("Watch whoever publishes first, with WHEP");
         group.MapPost("/whep/{room}/{participant}", (HttpContext http, string room, string participant, WhipHandler whip) => whip.WatchAsync(http, room, participant))
-            .Accepts<string>(WhipHandler.SdpType)
             .Produces<string>(StatusCodes.Status201Created, WhipHandler.SdpType)
             .WithSummary("Watch one participant, with WHEP");
         group.MapPatch("/sessions/{session}", (HttpContext http, string session, WhipHandler whip) => whip.PatchAsync(http, session))
-            .Accepts<string>(WhipHandler.FragmentType)
             .Produces(StatusCodes.Status204NoContent)
             .Produces<string>(StatusCodes.Status200OK, WhipHandler.FragmentType)
             .WithSummary("Trickle candidates (If-Match: the ETag) or restart ICE (If-Match: *)");

@@ -1,0 +1,21 @@
+using Microsoft.AspNetCore.Http;
+
+namespace Transcribe.Director.Http;
+
+internal static class ApiFilter
+{
+    /// <summary>Answers an endpoint's <see cref="ApiProblem"/>.</summary>
+    public static async ValueTask<object?> AnswerProblemsAsync(EndpointFilterInvocationContext call, EndpointFilterDelegate next)
+    {
+        // Tokens and transcripts are nobody else's.
+        call.HttpContext.Response.Headers.CacheControl = "no-store";
+        try
+        {
+            return await next(call);
+        }
+        catch (ApiProblem problem)
+        {
+            return problem.ToResult();
+        }
+    }
+}

@@ -1,0 +1,41 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.State;
+
+namespace Transcribe.Director.Http;
+
+internal sealed record Health(string Status);
+
+internal static class HealthEndpoints
+{
+    private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(2);
+
+    public static void MapHealth(this IEndpointRouteBuilder endpoints)
+    {
+        endpoints.MapGet("/healthz", () => Results.Ok(new Health("ok")))
+            .Produces<Health>().WithTags("Health").WithSummary("Liveness: the process answers");
+        endpoints.MapGet("/readyz", async (HttpContext http, IStateStore state, INodeDirectory nodes) =>
+                await ProblemAsync(state, nodes, http.RequestAborted) is { } problem
+                    ? throw new ApiProblem(StatusCodes.Status503ServiceUnavailable, "not_ready", problem)
+                    : Results.Ok(new Health("ready")))
+            .AddEndpointFilter(ApiFilter.AnswerProblemsAsync)
+            .Produces<Health>().ProducesProblem(StatusCodes.Status503ServiceUnavailable)
+            .WithTags("Health").WithSummary("Readiness: the state store answers and there is a media server");
+    }
+
+    private static async Task<string?> ProblemAsync(IStateStore state, INodeDirectory nodes, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await state.GetAsync("readyz", cancellationToken).AsTask().WaitAsync(Timeout, cancellationToken);
+            IReadOnlyList<NodeInfo> sfus = await nodes.ListAsync(NodeRole.Sfu, cancellationToken).AsTask().WaitAsync(Timeout, cancellationToken);
+            return sfus.Any(node => node.State == NodeState.Active) ? null : "No media server is there yet, or all are draining.";
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            return "The state store does not answer.";
+        }
+    }
+}

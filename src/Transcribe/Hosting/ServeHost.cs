@@ -1,0 +1,139 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.Logging.Console;
+using Transcribe.Cluster;
+using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.Protocol;
+using Transcribe.Director;
+using Transcribe.Director.Http;
+using Transcribe.Signaling;
+
+namespace Transcribe.Hosting;
+
+/// <summary>All roles in one process: <c>transcribe serve</c>.</summary>
+public static class ServeHost
+{
+    /// <summary>Name of the one SFU node.</summary>
+    public const string NodeId = "n1";
+
+    private const int MaxRequestBodyBytes = 1024 * 1024;
+
+    private static readonly TimeSpan ShutdownTimeout = TimeSpan.FromSeconds(10);
+
+    /// <summary>Wires the roles; nothing is bound yet.</summary>
+    /// <exception cref="ConfigurationException">Options that cannot be used.</exception>
+    public static WebApplication Build(ServeOptions options)
+    {
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions
+        {
+            ApplicationName = typeof(ServeHost).Assembly.GetName().Name,
+            ContentRootPath = AppContext.BaseDirectory,
+        });
+        ConfigureLogging(builder);
+        ConfigureKestrel(builder, options);
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = ShutdownTimeout);
+        builder.Services.AddSingleton<IIceServers>(new StaticIceServers(options.IceServers));
+        builder.Services.AddInProcessCluster(options.Keys);
+        Roles.Add(builder.Services, options);
+        builder.Services.AddSignaling();
+        builder.Services.AddDirector();
+
+        WebApplication app = builder.Build();
+        app.UseProblemPages();
+        app.UseSecurityHeaders();
+        app.UseRouting();
+        app.UseCors();
+        app.UseMeetingPage(MeetingPage.Find(options.PagePath));
+        app.MapSignaling();
+        app.MapDirector();
+        return app;
+    }
+
+    /// <summary>Runs until the token, Ctrl-C or SIGTERM; says on <paramref name="output"/> where it is.</summary>
+    /// <exception cref="ConfigurationException">Options that cannot be used, or a port that is taken.</exception>
+    public static async Task RunAsync(ServeOptions options, TextWriter output, CancellationToken cancellationToken = default)
+    {
+        await using WebApplication app = Build(options);
+        try
+        {
+            await app.StartAsync(cancellationToken);
+        }
+        catch (IOException e) when (e.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException or SocketException)
+        {
+            throw new ConfigurationException(
+                $"TRANSCRIBE_HTTP_PORT is {options.HttpPort}, and that port cannot be bound on {options.EffectiveHttpAddress}: {e.InnerException.Message}. Stop what uses it, or set another port.");
+        }
+        catch (SocketException e)
+        {
+            throw new ConfigurationException(
+                $"TRANSCRIBE_UDP_PORT is {options.UdpPort}, and that port cannot be bound: {e.Message}. Stop what uses it, or set another port.");
+        }
+
+        await WriteBannerAsync(app, options, output);
+        await app.WaitForShutdownAsync(cancellationToken);
+    }
+
+    /// <summary>The URL that people open, once the host runs.</summary>
+    public static Uri Url(WebApplication app)
+    {
+        string bound = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()?.Addresses.FirstOrDefault()
+            ?? throw new InvalidOperationException("The host has not been started.");
+        var url = new UriBuilder(bound.Replace("//*", "//localhost", StringComparison.Ordinal).Replace("//[::]", "//localhost", StringComparison.Ordinal));
+        return url.Uri;
+    }
+
+    private static void ConfigureLogging(WebApplicationBuilder builder)
+    {
+        builder.Logging.AddSimpleConsole(console =>
+        {
+            console.SingleLine = true;
+            console.TimestampFormat = "HH:mm:ss.fff ";
+            console.ColorBehavior = LoggerColorBehavior.Default;
+        });
+        builder.Logging.SetMinimumLevel(LogLevel.Information);
+        builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
+        builder.Logging.AddFilter("System", LogLevel.Warning);
+    }
+
+    private static void ConfigureKestrel(WebApplicationBuilder builder, ServeOptions options) => builder.WebHost.ConfigureKestrel(kestrel =>
+    {
+        kestrel.AddServerHeader = false;
+        kestrel.Limits.MaxRequestBodySize = MaxRequestBodyBytes;
+        switch (options.EffectiveHttpAddress)
+        {
+            case "*":
+                kestrel.ListenAnyIP(options.HttpPort);
+                break;
+
+            // Kestrel's own "localhost" cannot choose one free port for both families.
+            case "localhost" when options.HttpPort != 0:
+                kestrel.ListenLocalhost(options.HttpPort);
+                break;
+            case "localhost":
+                kestrel.Listen(IPAddress.Loopback, 0);
+                break;
+            default:
+                kestrel.Listen(IPAddress.Parse(options.EffectiveHttpAddress), options.HttpPort);
+                break;
+        }
+    });
+
+    private static async Task WriteBannerAsync(WebApplication app, ServeOptions options, TextWriter output)
+    {
+        Uri url = Url(app);
+        await output.WriteLineAsync($"Transcribe is at {url} (reference of its API: {new Uri(url, "docs")})");
+        if (MeetingPage.Find(options.PagePath) is null)
+            await output.WriteLineAsync("The meeting page is not built: run ./run, or npm ci && npm run build in src/Client.");
+
+        if (options.Keys.IsDevelopment)
+        {
+            await output.WriteLineAsync("Development key, made up for this run (set TRANSCRIBE_API_KEY and TRANSCRIBE_API_SECRET for your own):");
+            await output.WriteLineAsync($"  TRANSCRIBE_API_KEY={options.Keys.Signing.Key}");
+            await output.WriteLineAsync($"  TRANSCRIBE_API_SECRET={options.Keys.Signing.Secret}");
+        }
+
+        await output.FlushAsync();
+    }
+}
