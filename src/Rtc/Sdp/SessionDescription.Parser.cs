@@ -304,6 +304,9 @@ internal sealed class SdpParser(SdpLimits limits)
                 if (value.IsEmpty || value.Contains(' '))
                     problem = "a=mid needs one token.";
                 return true;
+            case "rtcp":
+                // The address of RTCP without multiplexing, which WebRTC does not have; the writer puts the dummy there.
+                return true;
             case "rtcp-mux":
                 media.RtcpMux = true;
                 return true;

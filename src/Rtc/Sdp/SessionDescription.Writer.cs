@@ -49,7 +49,7 @@ internal sealed class SdpWriter
         Line($"m={media.Type} {media.Port} {media.Protocol} {string.Join(' ', formats)}");
         Connection(media.ConnectionAddress ?? "0.0.0.0");
         if (media.IsRtp && media.Port != 0)
-            Line($"a=rtcp:9 IN IP4 0.0.0.0", unless: media.OtherAttributes.Any(a => a.Name == "rtcp"));
+            Line($"a=rtcp:9 IN IP4 0.0.0.0");
         foreach (string candidate in media.Candidates)
             Line($"a=candidate:{candidate}");
         if (media.EndOfCandidates)
@@ -143,11 +143,8 @@ internal sealed class SdpWriter
     private void Connection(string address) =>
         Line($"c=IN {(address.Contains(':', StringComparison.Ordinal) ? "IP6" : "IP4")} {address}");
 
-    private void Line(FormattableString line, bool unless = false)
-    {
-        if (!unless)
-            _text.Append(line.ToString(CultureInfo.InvariantCulture)).Append("\r\n");
-    }
+    private void Line(FormattableString line) =>
+        _text.Append(line.ToString(CultureInfo.InvariantCulture)).Append("\r\n");
 
     private static string SetupName(SdpSetup setup) => setup switch
     {
