@@ -2,7 +2,7 @@ using Transcribe.Rtc.Stun;
 
 namespace Transcribe.Rtc.Ice;
 
-/// <content>The full agent's own checks: check list, pacing, retransmission, nomination, consent.</content>
+/// <content>The full agent's own checks: check list, pacing, retransmission.</content>
 public sealed partial class IceAgent
 {
     private readonly List<IceCheck> _checks = [];
@@ -434,77 +434,9 @@ public sealed partial class IceAgent
         }
     }
 
-    /// <summary>
-    /// Controlling: nominates the best valid pair, at once where no better one is open, else after
-    /// <see cref="IceAgentOptions.NominationDelay"/>; and another one where the selected pair fell silent. Nominations
-    /// are not paced: they open no NAT binding, and there is one at a time.
-    /// </summary>
-    private void Nominate(Instant now)
-    {
-        IceGeneration generation = _current;
-        bool recovers = generation.Selected is not null && State == IceState.Disconnected;
-        if (Role != IceRole.Controlling || generation.Remote is null || generation.Nominating is not null
-            || (generation.Selected is not null && !recovers))
-        {
-            return;
-        }
-
-        IcePair? best = null;
-        foreach (IcePair pair in generation.Pairs)
-        {
-            if (pair.State == IcePairState.Succeeded && pair != generation.Selected
-                && (best is null || pair.Priority > best.Priority))
-            {
-                best = pair;
-            }
-        }
-
-        if (best is null || (!generation.WasSelected && IsBetterOpen(now, generation, best)))
-        {
-            return;
-        }
-
-        generation.Nominating = best;
-        SendCheck(now, generation, best, IceCheckKind.Connectivity, useCandidate: true);
-    }
-
-    private bool IsBetterOpen(Instant now, IceGeneration generation, IcePair best)
-    {
-        if (now >= generation.FirstValidAt + _options.NominationDelay)
-        {
-            return false;
-        }
-
-        foreach (IcePair pair in generation.Pairs)
-        {
-            if (pair.Priority > best.Priority && pair.State is IcePairState.Waiting or IcePairState.InProgress)
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
-
-    /// <summary>
-    /// Keeps consent and the NAT binding of the path that carries data (RFC 7675 section 5.1). The controlling side
-    /// repeats its nomination in them, so that a lite peer that thinks otherwise comes back.
-    /// </summary>
-    private void RunConsent(Instant now)
-    {
-        if (ActiveGeneration is { Selected: { } selected } generation && now >= generation.NextConsentAt)
-        {
-            generation.NextConsentAt = now + ConsentInterval();
-            SendCheck(now, generation, selected, IceCheckKind.Consent, useCandidate: Role == IceRole.Controlling);
-        }
-    }
-
-    private TimeSpan ConsentInterval() =>
-        _options.ConsentInterval * (0.8 + (0.4 * ((RandomUInt64() >> 11) / (double)(1UL << 53))));
-
     private Instant CheckDeadline()
     {
-        Instant next = ActiveGeneration?.NextConsentAt ?? Instant.Never;
+        Instant next = ConsentDeadline();
         foreach (IceCheck check in _checks)
         {
             next = Instant.Min(next, check.Due);

@@ -62,14 +62,9 @@ public sealed partial class IceAgent
             else if (State != IceState.Disconnected)
             {
                 SetState(IceState.Disconnected);
-                if (!_options.IceLite && IsRunning && _current.Selected is { } silent)
+                if (!_options.IceLite && IsRunning && _current.Selected is not null && Role == IceRole.Controlling)
                 {
-                    // Retransmitted, unlike consent checks; the controlling side looks for another pair as well.
-                    _current.Trigger(silent);
-                    if (Role == IceRole.Controlling)
-                    {
-                        Recheck(_current);
-                    }
+                    Recheck(_current);
                 }
             }
         }

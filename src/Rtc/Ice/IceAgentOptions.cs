@@ -47,6 +47,7 @@ public sealed record IceAgentOptions
     /// <summary>
     /// Silence of the peer after which the state is <see cref="IceState.Disconnected"/>: no response to consent
     /// checks (full), no check of the peer (lite). The default is two of the longest consent intervals.
+    /// A full agent probes the peer with retransmissions in the last third of it.
     /// </summary>
     public TimeSpan DisconnectedAfter { get; init; } = TimeSpan.FromSeconds(12);
 

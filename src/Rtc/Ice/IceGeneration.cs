@@ -44,6 +44,9 @@ internal sealed class IceGeneration(IceCredentials local)
 
     public Instant NextConsentAt { get; set; } = Instant.Never;
 
+    /// <summary>When the selected pair was last probed because it was silent.</summary>
+    public Instant ProbedAt { get; set; } = Instant.Zero;
+
     /// <summary>When the search for a path began.</summary>
     public Instant StartedAt { get; set; } = Instant.Never;
 
