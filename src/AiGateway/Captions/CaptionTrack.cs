@@ -201,7 +201,7 @@ internal sealed class CaptionTrack : ITrackAudioSink, IUtteranceSink, IDisposabl
 
         _sink.OnCaption(new CaptionMessage(
             _info.Room, _info.Participant, _info.Track, utterance.Id, utterance.Revision, final, _info.Language, text, stable,
-            new CaptionRtp(_ssrc, OpusPacket.ClockRate, start, ToRtp(last)),
+            new CaptionRtp(_info.PublisherSsrc ?? _ssrc, OpusPacket.ClockRate, start, ToRtp(last)),
             captionWords, ToNtp(start, ToRtp(last)), _recognizer.Name));
     }
 

@@ -5,7 +5,8 @@ namespace Transcribe.AiGateway.Captions;
 
 /// <summary>What a caption says about where it comes from.</summary>
 /// <param name="Language">BCP 47 tag.</param>
-internal sealed record CaptionTrackInfo(string Room, string Participant, string Track, string Language);
+/// <param name="PublisherSsrc">The publisher's own SSRC; null: the one that the packets carry.</param>
+internal sealed record CaptionTrackInfo(string Room, string Participant, string Track, string Language, uint? PublisherSsrc = null);
 
 internal sealed record CaptionTrackOptions
 {

@@ -1,0 +1,81 @@
+using Transcribe.AiGateway.Models;
+using Transcribe.AiGateway.Recognition;
+using Transcribe.AiGateway.Vad;
+
+namespace Transcribe.AiGateway;
+
+/// <summary>Which voice activity detector is used.</summary>
+public enum VadKind
+{
+    /// <summary>Silero where its model file is there, else energy.</summary>
+    Auto,
+    Silero,
+    Energy,
+}
+
+/// <summary>Settings of the gateway role.</summary>
+public sealed record AiGatewayOptions
+{
+    /// <summary>Name of this gateway among others: owner of room leases.</summary>
+    public string Node { get; set; } = $"gateway-{Environment.MachineName}-{Environment.ProcessId}";
+
+    /// <summary>Origin of the signalling node that rooms are joined through.</summary>
+    public Uri SignalingUrl { get; set; } = new("http://127.0.0.1:8080");
+
+    /// <summary>Threads that decode and recognise. 1 to 256.</summary>
+    public int Workers { get; set; } = Math.Clamp(Environment.ProcessorCount, 2, 256);
+
+    public VadKind Vad { get; set; } = VadKind.Auto;
+
+    /// <summary>silero_vad_v5.onnx; null: in the model folder, where models/fetch-silero.sh puts it.</summary>
+    public string? SileroModelPath { get; set; }
+
+    public SegmenterOptions Segmenter { get; set; } = new();
+
+    public RecognizerProviderOptions Recognizers { get; set; } = new();
+
+    public ModelManagerOptions Models { get; set; } = ModelManagerOptions.FromEnvironment();
+
+    /// <summary>How long an unrenewed claim on a room lasts: the time until another gateway takes a dead one's rooms. 3 s to 5 min.</summary>
+    public TimeSpan LeaseTime { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How often the list of rooms is compared with what runs, in case an event was lost. At least 1 s.</summary>
+    public TimeSpan ReconcileInterval { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long the last words may take when a room is left.</summary>
+    public TimeSpan FlushTimeout { get; set; } = TimeSpan.FromMilliseconds(1500);
+
+    /// <summary>What is wrong with these settings: sentences that name the setting, its value and the fix. Empty when all is well.</summary>
+    public IEnumerable<string> Validate()
+    {
+        if (string.IsNullOrWhiteSpace(Node))
+            yield return "Gateway:Node is empty; give this gateway a unique name.";
+        if (!SignalingUrl.IsAbsoluteUri || SignalingUrl.Scheme is not ("http" or "https"))
+            yield return $"Gateway:SignalingUrl is \"{SignalingUrl}\"; it must be an http or https address.";
+        if (Workers is < 1 or > 256)
+            yield return $"Gateway:Workers is {Workers}; it must be 1 to 256.";
+        if (LeaseTime < TimeSpan.FromSeconds(3) || LeaseTime > TimeSpan.FromMinutes(5))
+            yield return $"Gateway:LeaseTime is {LeaseTime}; it must be 3 seconds to 5 minutes.";
+        if (ReconcileInterval < TimeSpan.FromSeconds(1))
+            yield return $"Gateway:ReconcileInterval is {ReconcileInterval}; it must be at least 1 second.";
+        if (Vad == VadKind.Silero && !File.Exists(SileroPath))
+            yield return $"Gateway:Vad is Silero but {SileroPath} does not exist; fetch it by models/fetch-silero.sh or choose Auto.";
+        if (Segmenter.Hangover < TimeSpan.FromMilliseconds(100) || Segmenter.Hangover > TimeSpan.FromSeconds(3))
+            yield return $"Gateway:Segmenter:Hangover is {Segmenter.Hangover}; it must be 0.1 to 3 seconds.";
+        if (Segmenter.MaxLength < TimeSpan.FromSeconds(5) || Segmenter.MaxLength > TimeSpan.FromSeconds(30))
+            yield return $"Gateway:Segmenter:MaxLength is {Segmenter.MaxLength}; it must be 5 to 30 seconds.";
+        if (Recognizers.PocketSphinx.MaxDecoders is < 1 or > 64)
+            yield return $"Gateway:Recognizers:PocketSphinx:MaxDecoders is {Recognizers.PocketSphinx.MaxDecoders}; it must be 1 to 64.";
+        if (Recognizers.WhisperWorkers is < 1 or > 256)
+            yield return $"Gateway:Recognizers:WhisperWorkers is {Recognizers.WhisperWorkers}; it must be 1 to 256.";
+    }
+
+    internal string SileroPath => SileroModelPath ?? Path.Combine(Models.Directory, "silero_vad_v5.onnx");
+
+    internal IVoiceActivityDetectorFactory CreateVad() => Vad switch
+    {
+        VadKind.Silero => new SileroVadFactory(SileroPath),
+        VadKind.Energy => new EnergyVadFactory(),
+        _ => File.Exists(SileroPath) ? new SileroVadFactory(SileroPath) : new EnergyVadFactory(),
+    };
+}

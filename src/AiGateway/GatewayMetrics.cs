@@ -1,0 +1,42 @@
+using System.Diagnostics.Metrics;
+
+namespace Transcribe.AiGateway;
+
+/// <summary>Instruments of the meter "Transcribe.AiGateway".</summary>
+internal sealed class GatewayMetrics : IDisposable
+{
+    public const string MeterName = "Transcribe.AiGateway";
+
+    private readonly Meter _meter;
+
+    public GatewayMetrics(IMeterFactory? factory = null)
+    {
+        _meter = factory?.Create(MeterName) ?? new Meter(MeterName);
+        Captions = _meter.CreateCounter<long>("transcribe.gateway.captions", "{caption}", "Caption messages, by final and engine");
+        CaptionsUnsent = _meter.CreateCounter<long>("transcribe.gateway.captions_unsent", "{caption}", "Captions that the data channel did not take, by final");
+        InterimsDropped = _meter.CreateCounter<long>("transcribe.gateway.interims_dropped", "{pass}", "Interim passes left out under load");
+        PacketsDropped = _meter.CreateCounter<long>("transcribe.gateway.packets_dropped", "{packet}", "Packets lost to a full queue");
+        TracksFailed = _meter.CreateCounter<long>("transcribe.gateway.tracks_failed", "{track}", "Tracks ended by an error");
+        DecodeMilliseconds = _meter.CreateHistogram<double>("transcribe.gateway.decode", "ms", "Time in the engine, a run of a worker");
+        LagMilliseconds = _meter.CreateHistogram<double>("transcribe.gateway.lag", "ms", "From the arrival of a packet to its decoding");
+        Rooms = _meter.CreateUpDownCounter<long>("transcribe.gateway.rooms", "{room}", "Rooms being captioned");
+    }
+
+    public Counter<long> Captions { get; }
+
+    public Counter<long> CaptionsUnsent { get; }
+
+    public Counter<long> InterimsDropped { get; }
+
+    public Counter<long> PacketsDropped { get; }
+
+    public Counter<long> TracksFailed { get; }
+
+    public Histogram<double> DecodeMilliseconds { get; }
+
+    public Histogram<double> LagMilliseconds { get; }
+
+    public UpDownCounter<long> Rooms { get; }
+
+    public void Dispose() => _meter.Dispose();
+}
