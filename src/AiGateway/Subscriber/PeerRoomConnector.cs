@@ -1,0 +1,56 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
+using Transcribe.Cluster.Captions;
+using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.Tokens;
+using Transcribe.Peer;
+
+namespace Transcribe.AiGateway.Subscriber;
+
+/// <summary>Joins rooms with the headless client, over the same network path as everybody: DESIGN D8.</summary>
+internal sealed class PeerRoomConnector(AiGatewayOptions options, IAccessTokenMinter tokens, TimeProvider clock, ILoggerFactory loggers) : IRoomConnector
+{
+    public async Task<IRoomConnection> ConnectAsync(string room, IRoomObserver observer, CancellationToken cancellationToken)
+    {
+        string identity = $"gateway-{Guid.NewGuid():N}"[..24];
+        string token = tokens.Mint(room, identity, new Grants { Subscribe = true, Hidden = true, PublishDataLabels = [CaptionMessage.ChannelLabel] });
+        var names = new ConcurrentDictionary<string, string?>(StringComparer.Ordinal);
+        var handlers = new RoomHandlers
+        {
+            TrackStarted = track => observer.OnTrackStarted(track.Info),
+            TrackEnded = track => observer.OnTrackEnded(track.Info.Id),
+            Rtp = (RemoteTrack track, in Rtc.Rtp.RtpPacket packet, Rtc.Instant arrival) =>
+                observer.OnRtp(track.Info.Id, packet.Ssrc, packet.SequenceNumber, packet.Timestamp, packet.Payload, arrival),
+            SenderClock = (track, sender) => observer.OnSenderClock(track.Info.Id, sender.WallClock, sender.RtpTimestamp),
+            RoomEvent = change =>
+            {
+                if (change is ParticipantJoined joined)
+                    names[joined.Participant.Id] = joined.Participant.Name;
+            },
+            Closed = observer.OnClosed,
+        };
+        try
+        {
+            RoomClient client = await RoomClient.JoinAsync(
+                new PeerOptions { ServerUrl = options.SignalingUrl, Token = token, Kinds = [TrackKind.Audio] }, handlers, clock, loggers, cancellationToken)
+                .ConfigureAwait(false);
+            foreach (ParticipantInfo participant in client.Participants)
+                names.TryAdd(participant.Id, participant.Name);
+            return new Connection(client, names);
+        }
+        catch (PeerException e)
+        {
+            throw new RoomConnectionException(e.Message, e);
+        }
+    }
+
+    private sealed class Connection(RoomClient client, ConcurrentDictionary<string, string?> names) : IRoomConnection
+    {
+        public bool TrySend(string label, ReadOnlySpan<byte> utf8) => client.SendData(label, utf8);
+
+        // Names outlive their owners here: the last words of somebody who left are still theirs.
+        public string? DisplayName(string participant) => names.GetValueOrDefault(participant);
+
+        public async ValueTask DisposeAsync() => await client.LeaveAsync().ConfigureAwait(false);
+    }
+}
