@@ -4,7 +4,6 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.Logging.Console;
 using Transcribe.Cluster;
-using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Director;
 using Transcribe.Director.Http;
@@ -60,15 +59,12 @@ public static class ServeHost
         {
             await app.StartAsync(cancellationToken);
         }
-        catch (IOException e) when (e.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException or SocketException)
+        catch (Exception e) when (e is IOException or SocketException)
         {
-            throw new ConfigurationException(
-                $"TRANSCRIBE_HTTP_PORT is {options.HttpPort}, and that port cannot be bound on {options.EffectiveHttpAddress}: {e.InnerException.Message}. Stop what uses it, or set another port.");
-        }
-        catch (SocketException e)
-        {
-            throw new ConfigurationException(
-                $"TRANSCRIBE_UDP_PORT is {options.UdpPort}, and that port cannot be bound: {e.Message}. Stop what uses it, or set another port.");
+            // The media node starts before Kestrel, so its failure comes without Kestrel's wrapping.
+            throw new ConfigurationException(e.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException
+                ? $"TRANSCRIBE_HTTP_PORT is {options.HttpPort}, and {options.EffectiveHttpAddress}:{options.HttpPort} cannot be bound: it is in use. Stop what uses it, or set another port."
+                : $"TRANSCRIBE_HTTP_PORT is {options.HttpPort} and TRANSCRIBE_UDP_PORT is {options.UdpPort}, and one of them cannot be bound: {e.Message}. Stop what uses it, or set another port.");
         }
 
         await WriteBannerAsync(app, options, output);
