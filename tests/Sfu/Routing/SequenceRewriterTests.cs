@@ -126,15 +126,12 @@ public sealed class SequenceRewriterTests
                 }
                 else if (!skipped.Contains(position) && mapped.Add(position) && rewriter.TryMap(position, out ushort number))
                 {
-                    if (used.TryGetValue(number, out var former) && former != (generation, position))
-                        return false;
+                    Assert.False(used.TryGetValue(number, out var former) && former != (generation, position), $"{number}: {former} then {generation} {position}");
                     used[number] = (generation, position);
-                    if (!rewriter.TryFindSource(number, out ushort source) || source != position)
-                        return false;
+                    Assert.True(rewriter.TryFindSource(number, out ushort source));
+                    Assert.Equal(position, source);
                 }
             }
-
-            return true;
         });
     }
 }

@@ -41,7 +41,7 @@ internal sealed class SfuWorld : IDisposable
 
     public static Grants Everything { get; } = new() { Publish = true, Subscribe = true, PublishData = true };
 
-    public FakeTimeProvider Clock { get; } = new(new DateTimeOffset(2026, 11, 23, 12, 0, 0, TimeSpan.Zero));
+    public FakeTimeProvider Clock { get; } = new VirtualClock();
 
     public Instant Now => Instant.Of(Clock);
 
@@ -136,5 +136,13 @@ internal sealed class SfuWorld : IDisposable
         foreach (TestPeer peer in _peers.Values)
             peer.Rtc.Dispose();
         Worker.Dispose();
+    }
+
+    /// <summary>A monotonic clock that starts near zero, like that of a host.</summary>
+    private sealed class VirtualClock() : FakeTimeProvider(Noon)
+    {
+        private static readonly DateTimeOffset Noon = new(2026, 11, 23, 12, 0, 0, TimeSpan.Zero);
+
+        public override long GetTimestamp() => (GetUtcNow() - Noon).Ticks + TimeSpan.TicksPerHour;
     }
 }

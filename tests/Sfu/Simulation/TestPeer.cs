@@ -16,6 +16,9 @@ internal sealed record ReceivedPacket(string Mid, uint Ssrc, ushort SequenceNumb
 /// <summary>A real client: full ICE, DTLS, SRTP and SCTP, with a virtual network card.</summary>
 internal sealed class TestPeer : IRtcSessionObserver
 {
+    /// <summary>How far the clients' wall clocks are behind the SFU's.</summary>
+    public static readonly TimeSpan ClockError = TimeSpan.FromHours(7);
+
     private readonly SfuWorld _world;
     private readonly Queue<byte[]> _outbox = new();
     private readonly List<PublishedMedia> _published = [];
@@ -23,7 +26,14 @@ internal sealed class TestPeer : IRtcSessionObserver
     public TestPeer(SfuWorld world, SfuSession session, TransportAddress address, DtlsCertificate certificate)
     {
         (_world, Session, Address) = (world, session, address);
-        Rtc = new RtcSession(new RtcSessionOptions { Certificate = certificate, DtlsExecutor = DtlsLockStepExecutor.Instance }, this);
+        Rtc = new RtcSession(
+            new RtcSessionOptions
+            {
+                Certificate = certificate,
+                DtlsExecutor = DtlsLockStepExecutor.Instance,
+                WallClockAtZero = world.Clock.GetUtcNow() - ClockError - (world.Now - Instant.Zero),
+            },
+            this);
         Rtc.AddLocalCandidate(IceCandidate.CreateHost(address));
     }
 

@@ -14,6 +14,9 @@ internal sealed class VirtualSocket(TransportAddress local) : IDatagramSocket
 
     public DatagramSocketCounters Counters { get; } = new();
 
+    /// <summary>Throws away what is sent.</summary>
+    public bool Discard { get; set; }
+
     public int Pending => _inbox.Count;
 
     public void Deliver(TransportAddress from, byte[] datagram) => _inbox.Enqueue((from, datagram));
@@ -33,7 +36,7 @@ internal sealed class VirtualSocket(TransportAddress local) : IDatagramSocket
 
     public void Send(SendBatch batch)
     {
-        for (int group = 0; group < batch.GroupCount; group++)
+        for (int group = 0; !Discard && group < batch.GroupCount; group++)
         {
             for (int entry = batch.First(group, out TransportPath path); entry >= 0; entry = batch.Next(entry))
             {
