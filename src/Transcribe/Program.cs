@@ -1,12 +1,28 @@
+using System.CommandLine;
+using Transcribe.Commands;
 using Transcribe.Hosting;
+using Transcribe.Peer;
 
 try
 {
-    await ServeHost.RunAsync(ServeOptions.FromEnvironment(), Console.Out);
-    return 0;
+    return await CommandLine.Build().Parse(args).InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+}
+catch (CommandException e)
+{
+    await Console.Error.WriteLineAsync(e.Message);
+    return e.Status;
 }
 catch (ConfigurationException e)
 {
     await Console.Error.WriteLineAsync(e.Message);
-    return 2;
+    return ExitStatus.Unusable;
+}
+catch (PeerException e)
+{
+    await Console.Error.WriteLineAsync($"{e.Message} [{e.Code}]");
+    return ExitStatus.Unusable;
+}
+catch (OperationCanceledException)
+{
+    return ExitStatus.Ok;
 }

@@ -1,6 +1,4 @@
 using System.Buffers.Binary;
-using System.Diagnostics.CodeAnalysis;
-using System.Runtime.CompilerServices;
 
 namespace Transcribe.Rtc.Rtp;
 
@@ -243,18 +241,28 @@ public ref struct RtpHeaderWriter
     }
 
     /// <summary>A set of ids 0..255 without a heap object.</summary>
-    [InlineArray(4)]
     private struct ExtensionBits
     {
-        private ulong _word;
+        private UInt128 _low;
+        private UInt128 _high;
 
-        [UnscopedRef]
-        private Span<ulong> Words => this;
+        public readonly bool Contains(byte id) =>
+            ((id < 128 ? _low : _high) & (UInt128.One << (id & 127))) != UInt128.Zero;
 
-        public readonly bool Contains(byte id) => (this[id >> 6] & (1UL << (id & 63))) != 0;
+        public void Add(byte id)
+        {
+            if (id < 128)
+                _low |= UInt128.One << id;
+            else
+                _high |= UInt128.One << (id & 127);
+        }
 
-        public void Add(byte id) => Words[id >> 6] |= 1UL << (id & 63);
-
-        public void Remove(byte id) => Words[id >> 6] &= ~(1UL << (id & 63));
+        public void Remove(byte id)
+        {
+            if (id < 128)
+                _low &= ~(UInt128.One << id);
+            else
+                _high &= ~(UInt128.One << (id & 127));
+        }
     }
 }

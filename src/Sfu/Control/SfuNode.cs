@@ -37,7 +37,6 @@ public sealed partial class SfuNode : IHostedService, IDisposable
     private DtlsPoolExecutor? _executor;
     private SfuMetrics? _metrics;
     private Task _announcing = Task.CompletedTask;
-    private int _disposed;
 
     public SfuNode(
         SfuOptions options, IMessageBus bus, IRoomDirectory rooms, INodeDirectory nodes, TimeProvider clock, ILogger<SfuNode> log)
@@ -107,12 +106,8 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         }
     }
 
-    /// <summary>May be called twice: a container that knows the node under two services does.</summary>
     public void Dispose()
     {
-        if (Interlocked.Exchange(ref _disposed, 1) != 0)
-            return;
-
         _stopping.Cancel();
         _metrics?.Dispose();
         foreach (SfuWorker worker in _workers)

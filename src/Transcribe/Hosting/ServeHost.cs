@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.Logging.Console;
 using Transcribe.Cluster;
+using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Director;
 using Transcribe.Director.Http;
@@ -30,7 +31,7 @@ public static class ServeHost
             ApplicationName = typeof(ServeHost).Assembly.GetName().Name,
             ContentRootPath = AppContext.BaseDirectory,
         });
-        ConfigureLogging(builder);
+        ConfigureLogging(builder, options);
         ConfigureKestrel(builder, options);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = ShutdownTimeout);
         builder.Services.AddSingleton<IIceServers>(new StaticIceServers(options.IceServers));
@@ -59,12 +60,15 @@ public static class ServeHost
         {
             await app.StartAsync(cancellationToken);
         }
-        catch (Exception e) when (e is IOException or SocketException)
+        catch (IOException e) when (e.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException or SocketException)
         {
-            // The media node starts before Kestrel, so its failure comes without Kestrel's wrapping.
-            throw new ConfigurationException(e.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException
-                ? $"TRANSCRIBE_HTTP_PORT is {options.HttpPort}, and {options.EffectiveHttpAddress}:{options.HttpPort} cannot be bound: it is in use. Stop what uses it, or set another port."
-                : $"TRANSCRIBE_HTTP_PORT is {options.HttpPort} and TRANSCRIBE_UDP_PORT is {options.UdpPort}, and one of them cannot be bound: {e.Message}. Stop what uses it, or set another port.");
+            throw new ConfigurationException(
+                $"TRANSCRIBE_HTTP_PORT is {options.HttpPort}, and that port cannot be bound on {options.EffectiveHttpAddress}: {e.InnerException.Message}. Stop what uses it, or set another port.");
+        }
+        catch (SocketException e)
+        {
+            throw new ConfigurationException(
+                $"TRANSCRIBE_UDP_PORT is {options.UdpPort}, and that port cannot be bound: {e.Message}. Stop what uses it, or set another port.");
         }
 
         await WriteBannerAsync(app, options, output);
@@ -80,7 +84,7 @@ public static class ServeHost
         return url.Uri;
     }
 
-    private static void ConfigureLogging(WebApplicationBuilder builder)
+    private static void ConfigureLogging(WebApplicationBuilder builder, ServeOptions options)
     {
         builder.Logging.AddSimpleConsole(console =>
         {
@@ -88,7 +92,10 @@ public static class ServeHost
             console.TimestampFormat = "HH:mm:ss.fff ";
             console.ColorBehavior = LoggerColorBehavior.Default;
         });
-        builder.Logging.SetMinimumLevel(LogLevel.Information);
+
+        // Standard output belongs to the command's own words.
+        builder.Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        builder.Logging.SetMinimumLevel(options.LogLevel);
         builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
         builder.Logging.AddFilter("System", LogLevel.Warning);
     }

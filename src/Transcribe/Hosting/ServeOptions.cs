@@ -32,11 +32,8 @@ public sealed record ServeOptions
     /// <summary>TRANSCRIBE_ICE_SERVERS: STUN and TURN URLs, separated by commas.</summary>
     public IReadOnlyList<IceServer> IceServers { get; init; } = [];
 
-    /// <summary>
-    /// TRANSCRIBE_MEDIA_ADDRESSES: IP addresses that clients reach the UDP port at, separated by commas (a public address behind
-    /// NAT). Empty: the addresses of this host's interfaces.
-    /// </summary>
-    public IReadOnlyList<string> MediaAddresses { get; init; } = [];
+    /// <summary>What is logged; warnings and worse in the demo.</summary>
+    public LogLevel LogLevel { get; init; } = LogLevel.Information;
 
     /// <summary>The address that Kestrel binds.</summary>
     public string EffectiveHttpAddress => HttpAddress ?? (Keys.IsDevelopment ? "localhost" : "*");
@@ -66,7 +63,6 @@ public sealed record ServeOptions
             Keys = ReadKeys(Text("TRANSCRIBE_API_KEY"), Text("TRANSCRIBE_API_SECRET")),
             PagePath = page,
             IceServers = ReadIceServers(Text("TRANSCRIBE_ICE_SERVERS")),
-            MediaAddresses = ReadMediaAddresses(Text("TRANSCRIBE_MEDIA_ADDRESSES")),
         };
     }
 
@@ -99,18 +95,6 @@ public sealed record ServeOptions
         {
             throw new ConfigurationException(e.ParamName is null ? e.Message : e.Message.Replace($" (Parameter '{e.ParamName}')", "", StringComparison.Ordinal));
         }
-    }
-
-    private static string[] ReadMediaAddresses(string? value)
-    {
-        string[] addresses = value?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [];
-        foreach (string address in addresses)
-        {
-            if (!IPAddress.TryParse(address, out _))
-                throw new ConfigurationException($"TRANSCRIBE_MEDIA_ADDRESSES has \"{address}\". Use IP addresses, separated by commas.");
-        }
-
-        return addresses;
     }
 
     private static IceServer[] ReadIceServers(string? value)

@@ -16,7 +16,8 @@ export function showLobby(app: HTMLElement, notice?: string): void {
   const name = h("input", { id: "name", name: "name", autocomplete: "name", required: true, maxlength: 64, placeholder: "Your name" });
   name.value = query.get("name") ?? localStorage.getItem("transcribe.name") ?? "";
   const room = h("input", { id: "room", name: "room", required: true, maxlength: 64, pattern: "[A-Za-z0-9_.\\-]+", title: "Letters, digits, dots, dashes and underscores", placeholder: "Room" });
-  room.value = tokenRoom ?? query.get("room") ?? localStorage.getItem("transcribe.room") ?? "demo";
+  const linked = /^\/r\/([^/]+)$/.exec(location.pathname)?.[1];
+  room.value = tokenRoom ?? (linked ? decodeURIComponent(linked) : undefined) ?? query.get("room") ?? localStorage.getItem("transcribe.room") ?? "demo";
   room.readOnly = tokenRoom !== undefined;
   const microphones = h("select", { id: "microphone" });
   const cameras = h("select", { id: "camera" });
