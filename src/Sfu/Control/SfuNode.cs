@@ -34,6 +34,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
     private readonly List<IAsyncDisposable> _responders = [];
     private readonly CancellationTokenSource _stopping = new();
     private DtlsCertificate? _certificate;
+    private int _disposed;
     private DtlsPoolExecutor? _executor;
     private SfuMetrics? _metrics;
     private Task _announcing = Task.CompletedTask;
@@ -108,6 +109,9 @@ public sealed partial class SfuNode : IHostedService, IDisposable
 
     public void Dispose()
     {
+        // A container that knows the node as itself and as a hosted service disposes it twice.
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
         _stopping.Cancel();
         _metrics?.Dispose();
         foreach (SfuWorker worker in _workers)

@@ -1,4 +1,5 @@
-using Transcribe.Cluster.Nodes;
+using Transcribe.AiGateway;
+using Transcribe.Sfu.Control;
 
 namespace Transcribe.Hosting;
 
@@ -7,7 +8,13 @@ internal static class Roles
 {
     public static void Add(IServiceCollection services, ServeOptions options)
     {
-        var node = new NodeInfo(ServeHost.NodeId, NodeRole.Sfu, $"udp:{options.UdpPort}");
-        services.AddHostedService(provider => ActivatorUtilities.CreateInstance<SfuAnnouncer>(provider, node));
+        services.AddSfu(sfu =>
+        {
+            sfu.NodeId = ServeHost.NodeId;
+            sfu.UdpPort = options.UdpPort;
+            foreach (string address in options.AdvertisedAddresses)
+                sfu.AdvertisedAddresses.Add(address);
+        });
+        services.AddAiGateway(gateway => gateway.SignalingUrl = new Uri($"http://127.0.0.1:{options.HttpPort}"));
     }
 }

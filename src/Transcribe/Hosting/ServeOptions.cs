@@ -32,6 +32,12 @@ public sealed record ServeOptions
     /// <summary>TRANSCRIBE_ICE_SERVERS: STUN and TURN URLs, separated by commas.</summary>
     public IReadOnlyList<IceServer> IceServers { get; init; } = [];
 
+    /// <summary>
+    /// TRANSCRIBE_ADVERTISED_ADDRESSES: IP addresses told to clients for media, separated by commas, e.g. the public one of
+    /// a host behind 1:1 NAT. Default: those of this host's interfaces.
+    /// </summary>
+    public IReadOnlyList<string> AdvertisedAddresses { get; init; } = [];
+
     /// <summary>What is logged; warnings and worse in the demo.</summary>
     public LogLevel LogLevel { get; init; } = LogLevel.Information;
 
@@ -62,6 +68,7 @@ public sealed record ServeOptions
             UdpPort = Port("TRANSCRIBE_UDP_PORT", Text("TRANSCRIBE_UDP_PORT"), DefaultUdpPort),
             Keys = ReadKeys(Text("TRANSCRIBE_API_KEY"), Text("TRANSCRIBE_API_SECRET")),
             PagePath = page,
+            AdvertisedAddresses = ReadAddresses(Text("TRANSCRIBE_ADVERTISED_ADDRESSES")),
             IceServers = ReadIceServers(Text("TRANSCRIBE_ICE_SERVERS")),
         };
     }
@@ -74,6 +81,14 @@ public sealed record ServeOptions
         return int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int port) && port <= ushort.MaxValue
             ? port
             : throw new ConfigurationException($"{name} is \"{value}\". Set a port number, 1 to 65535 (0 for any free one), or unset it for {fallback}.");
+    }
+
+    private static string[] ReadAddresses(string? value)
+    {
+        string[] addresses = (value ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        return Array.Find(addresses, address => !IPAddress.TryParse(address, out _)) is { } bad
+            ? throw new ConfigurationException($"TRANSCRIBE_ADVERTISED_ADDRESSES has \"{bad}\", which is no IP address. Set addresses that clients can reach, separated by commas, or unset it.")
+            : addresses;
     }
 
     private static ApiKeyRing ReadKeys(string? key, string? secret)
