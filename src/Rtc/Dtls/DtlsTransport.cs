@@ -156,12 +156,12 @@ public sealed class DtlsTransport : IDisposable
     }
 
     /// <summary>
-    /// Sends one record of application data. False when not connected or it does not fit
+    /// Sends one record of application data. False when not connected, or it is empty or does not fit
     /// <see cref="DtlsTransportOptions.MaxDatagram"/>.
     /// </summary>
     public bool Send(Instant now, ReadOnlySpan<byte> data)
     {
-        if (State != DtlsState.Connected || data.Length > MaxData)
+        if (State != DtlsState.Connected || data.IsEmpty || data.Length > MaxData)
             return false;
         try
         {
