@@ -9,12 +9,14 @@ public sealed partial class SctpAssociation
     private ushort[] _resetRequested = [];
     private uint _resetLastTsn;
     private uint _reconfigNext;
+    private bool _resetInProgress;
     private Instant _reconfigTimer = Instant.Never;
 
     private uint _peerReconfigNext;
     private ReconfigResult _peerReconfigResult = ReconfigResult.NothingToDo;
     private bool _deferred;
     private uint _deferredLastTsn;
+    private bool _performedBefore;
     private ushort[] _deferredStreams = [];
 
     /// <summary>
@@ -56,6 +58,7 @@ public sealed partial class SctpAssociation
         _resetWanted.RemoveAll(due.Contains);
         _resetRequested = [.. due];
         _resetLastTsn = _outstanding.NextTsn - 1;
+        _resetInProgress = false;
         if (!_peerReconfig)
         {
             FinishReset(performed: false);
@@ -84,9 +87,20 @@ public sealed partial class SctpAssociation
         _reconfigTimer = Instant.Never;
         if (_resetRequested.Length == 0 || !CanCarryData)
             return;
-        _rto.BackOff();
-        if (!CountError())
-            SendResetRequest();
+        if (_resetInProgress)
+        {
+            // A peer that has said "in progress" gives the same answer to the same number for ever (usrsctp); dcSCTP asks anew too.
+            _resetInProgress = false;
+            _reconfigNext++;
+        }
+        else
+        {
+            _rto.BackOff();
+            if (CountError())
+                return;
+        }
+
+        SendResetRequest();
     }
 
     private void OnReconfig(ReadOnlySpan<byte> value)
@@ -132,6 +146,14 @@ public sealed partial class SctpAssociation
         var streams = new ushort[request.StreamCount];
         for (int i = 0; i < streams.Length; i++)
             streams[i] = request.Stream(i);
+
+        // The same reset under a new number: the peer missed our answer. The streams may be in use again, from our side.
+        if (_performedBefore && !_deferred && request.LastTsn == _deferredLastTsn && streams.AsSpan().SequenceEqual(_deferredStreams))
+        {
+            Respond(request.RequestNumber, _peerReconfigResult);
+            return;
+        }
+
         (_deferred, _deferredLastTsn, _deferredStreams) = (true, request.LastTsn, streams);
         if (Serial.Less(_received.CumulativeTsn, request.LastTsn))
             Respond(request.RequestNumber, ReconfigResult.InProgress); // messages sent before the reset are still on their way
@@ -144,7 +166,7 @@ public sealed partial class SctpAssociation
     {
         if (!_deferred || _terminated || Serial.Less(_received.CumulativeTsn, _deferredLastTsn))
             return;
-        _deferred = false;
+        (_deferred, _performedBefore) = (false, true);
         ushort[] streams = _deferredStreams;
         if (streams.Length == 0)
             _reassembly.ResetAll();
@@ -185,6 +207,7 @@ public sealed partial class SctpAssociation
         switch (response.Result)
         {
             case ReconfigResult.InProgress or ReconfigResult.AlreadyInProgress:
+                _resetInProgress = true;
                 _reconfigTimer = _now + _rto.Rto;
                 break;
             case ReconfigResult.Performed or ReconfigResult.NothingToDo:
@@ -216,7 +239,7 @@ public sealed partial class SctpAssociation
     {
         _resetWanted.Clear();
         _resetRequested = [];
-        _deferred = false;
+        _deferred = _performedBefore = false;
         _deferredStreams = [];
         _reconfigTimer = Instant.Never;
         _peerReconfigResult = ReconfigResult.NothingToDo;

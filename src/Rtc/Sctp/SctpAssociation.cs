@@ -13,6 +13,7 @@ public sealed partial class SctpAssociation : Reassembly.IReceiver
     private readonly ISctpObserver _observer;
     private readonly int _packetSize;
     private readonly SctpPacketWriter _writer;
+    private readonly List<ushort> _toldLow = [];
     private readonly byte[] _secret = new byte[32];
 
     private SendQueue _sendQueue = new();
@@ -261,9 +262,10 @@ public sealed partial class SctpAssociation : Reassembly.IReceiver
         List<ushort> low = _sendQueue.LowStreams;
         if (low.Count == 0 || _terminated)
             return false;
-        ushort[] ids = [.. low];
+        _toldLow.Clear();
+        _toldLow.AddRange(low);
         low.Clear();
-        foreach (ushort id in ids)
+        foreach (ushort id in _toldLow)
         {
             if (!_terminated)
                 _observer.OnBufferedAmountLow(_now, id);
@@ -443,7 +445,9 @@ public sealed partial class SctpAssociation : Reassembly.IReceiver
     /// <summary>Adds a chunk to the open packet, or to a new one where it does not fit.</summary>
     private Span<byte> Append(SctpChunkType type, byte flags, int valueLength)
     {
-        if (_writer.IsOpen && _writer.Remaining < Tlv.HeaderSize + Tlv.Pad(valueLength))
+        // Control chunks go before DATA (section 6.10); usrsctp aborts where they do not.
+        bool misplaced = _writer.HasData && type != SctpChunkType.Data;
+        if (_writer.IsOpen && (misplaced || _writer.Remaining < Tlv.HeaderSize + Tlv.Pad(valueLength)))
             FlushPacket();
         if (!_writer.IsOpen)
             _writer.Begin(_options.LocalPort, RemotePort, _peerTag);

@@ -12,6 +12,8 @@ internal sealed class SctpPacketWriter(int maxPacketSize)
 
     public bool HasChunks => _length > SctpPacket.HeaderSize;
 
+    public bool HasData { get; private set; }
+
     /// <summary>Bytes left, chunk headers included.</summary>
     public int Remaining => _buffer.Length - _length;
 
@@ -22,12 +24,14 @@ internal sealed class SctpPacketWriter(int maxPacketSize)
         BinaryPrimitives.WriteUInt32BigEndian(_buffer.AsSpan(4), verificationTag);
         BinaryPrimitives.WriteUInt32BigEndian(_buffer.AsSpan(8), 0);
         _length = SctpPacket.HeaderSize;
+        HasData = false;
     }
 
     /// <summary>Adds a chunk header and zeroed padding, and returns the place of the value. The chunk must fit <see cref="Remaining"/>.</summary>
     public Span<byte> Append(SctpChunkType type, byte flags, int valueLength)
     {
         Span<byte> at = _buffer.AsSpan(_length, Tlv.HeaderSize + Tlv.Pad(valueLength));
+        HasData |= type == SctpChunkType.Data;
         at[0] = (byte)type;
         at[1] = flags;
         BinaryPrimitives.WriteUInt16BigEndian(at[2..], (ushort)(Tlv.HeaderSize + valueLength));
@@ -41,11 +45,15 @@ internal sealed class SctpPacketWriter(int maxPacketSize)
     {
         Span<byte> packet = _buffer.AsSpan(0, _length);
         Crc32c.Seal(packet);
-        _length = 0;
+        Discard();
         return packet;
     }
 
-    public void Discard() => _length = 0;
+    public void Discard()
+    {
+        _length = 0;
+        HasData = false;
+    }
 
     /// <summary>Writes a parameter or error cause at the start of <paramref name="to"/>; returns its padded size.</summary>
     public static int WriteParameter(Span<byte> to, ushort type, ReadOnlySpan<byte> value)
