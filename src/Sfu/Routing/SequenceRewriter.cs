@@ -67,6 +67,11 @@ internal sealed class SequenceRewriter
         {
             return false;
         }
+        else if (unchecked((short)(sequenceNumber - _lastOut)) > 0)
+        {
+            // It came behind a packet that was left out ahead of it.
+            _lastOut = sequenceNumber;
+        }
 
         if (_history is not null)
             _history[sequenceNumber & (HistorySize - 1)] = ((uint)sequenceNumber << 16) | source;

@@ -1,0 +1,279 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.Metrics;
+using System.Net;
+using Microsoft.Extensions.Logging.Abstractions;
+using Transcribe.Cluster.Bus;
+using Transcribe.Cluster.InProcess;
+using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.Sfu;
+using Transcribe.Cluster.Tokens;
+using Transcribe.Rtc;
+using Transcribe.Rtc.Media;
+using Transcribe.Sfu.Control;
+using Transcribe.Sfu.Tests.Simulation;
+using Transcribe.Sfu.Workers;
+
+namespace Transcribe.Sfu.Tests.Control;
+
+/// <summary>A whole node: bus, worker threads, real UDP on loopback.</summary>
+public sealed class SfuNodeTests : IAsyncLifetime
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly Grants Everything = new() { Publish = true, Subscribe = true, PublishData = true };
+
+    private readonly InProcessMessageBus _bus = new(NullLogger<InProcessMessageBus>.Instance, TimeProvider.System);
+    private readonly RoomDirectory _rooms;
+    private readonly NodeDirectory _nodes;
+    private readonly ConcurrentQueue<(string Session, SfuSessionEvent Event)> _events = new();
+    private readonly List<UdpPeer> _peers = [];
+    private SfuNode _node;
+
+    public SfuNodeTests()
+    {
+        var state = new InProcessStateStore(TimeProvider.System);
+        _rooms = new RoomDirectory(state, new InProcessEventLog(TimeProvider.System), _bus, TimeProvider.System);
+        _nodes = new NodeDirectory(state);
+        _node = MakeNode(_ => { });
+    }
+
+    public async ValueTask InitializeAsync() => await _node.StartAsync(TestContext.Current.CancellationToken);
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (UdpPeer peer in _peers)
+            peer.Dispose();
+        await _node.StopAsync(CancellationToken.None);
+        _node.Dispose();
+        await _bus.DisposeAsync();
+    }
+
+    private SfuNode MakeNode(Action<SfuOptions> configure)
+    {
+        var options = new SfuOptions { NodeId = "n1", UdpPort = 0, Workers = 2 };
+        configure(options);
+        return new SfuNode(options, _bus, _rooms, _nodes, TimeProvider.System, NullLogger<SfuNode>.Instance);
+    }
+
+    private async Task RestartAsync(Action<SfuOptions> configure)
+    {
+        await _node.StopAsync(CancellationToken.None);
+        _node.Dispose();
+        _node = MakeNode(configure);
+        await _node.StartAsync(CancellationToken.None);
+    }
+
+    private Task<TReply> AskAsync<TRequest, TReply>(string subject, TRequest request) =>
+        _bus.RequestAsync<TRequest, TReply>(subject, request, Patience).AsTask();
+
+    private async Task OpenAsync(string session, string participant, string room = "demo", Grants? grants = null)
+    {
+        await _bus.SubscribeAsync<SfuSessionEvent>(SfuSubjects.SessionEvents(session), (e, _) =>
+        {
+            _events.Enqueue((session, e));
+            return ValueTask.CompletedTask;
+        });
+        await AskAsync<OpenSession, Ack>(SfuSubjects.Open("n1"), new OpenSession(session, room, participant, grants ?? Everything));
+        await _rooms.JoinAsync(room, session, participant, null, true);
+    }
+
+    private async Task<(UdpPeer Peer, SessionNegotiated Answer)> ConnectAsync(
+        string session, string participant, Func<RtcSession, PublishedMedia[]> prepare, string room = "demo")
+    {
+        await OpenAsync(session, participant, room);
+        var peer = new UdpPeer();
+        _peers.Add(peer);
+        (string offer, PublishedMedia[] tracks) = peer.Do((rtc, now) =>
+        {
+            PublishedMedia[] published = prepare(rtc);
+            return (rtc.CreateOffer(now), published);
+        });
+        SessionNegotiated answer = await AskAsync<NegotiateSession, SessionNegotiated>(
+            SfuSubjects.Negotiate("n1"), new NegotiateSession(session, offer, tracks));
+        Assert.True(peer.Do((rtc, now) => rtc.TrySetRemoteAnswer(now, answer.Sdp, out _)));
+        await peer.Connected.WaitAsync(Patience);
+        return (peer, answer);
+    }
+
+    private static PublishedMedia[] Microphone(RtcSession rtc) =>
+        [new(rtc.AddMedia(MediaKind.Audio, MediaDirection.SendOnly).Mid, TrackSource.Microphone)];
+
+    private static PublishedMedia[] Slot(RtcSession rtc)
+    {
+        rtc.AddMedia(MediaKind.Audio, MediaDirection.RecvOnly);
+        return [];
+    }
+
+    private static async Task WaitAsync(Func<bool> condition, string what)
+    {
+        DateTime end = DateTime.UtcNow + Patience;
+        while (!condition())
+        {
+            Assert.True(DateTime.UtcNow < end, $"waited in vain for: {what}");
+            await Task.Delay(10);
+        }
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Media_and_data_flow_from_one_client_to_another(bool portable)
+    {
+        if (portable)
+            await RestartAsync(o => o.PortableSockets = true);
+        (UdpPeer alice, SessionNegotiated published) = await ConnectAsync("s1", "alice", Microphone);
+        (UdpPeer bob, SessionNegotiated answer) = await ConnectAsync("s2", "bob", Slot);
+        Assert.Equal(published.Published[0].TrackId, Assert.Single(answer.Assignments).TrackId);
+
+        RtcMedia microphone = alice.Rtc.Media[0];
+        uint timestamp = 123_456;
+        await WaitAsync(
+            () =>
+            {
+                alice.Do((_, now) => microphone.Send(now, [1, 2, 3], microphone.Codecs[0].PayloadType, false, timestamp += 960));
+                return bob.PacketsReceived >= 20;
+            },
+            "audio");
+        Assert.Equal(0u, (bob.LastTimestamp - 123_456) % 960);
+
+        var chat = alice.Do((rtc, now) => rtc.CreateDataChannel(now, "chat"));
+        await WaitAsync(
+            () =>
+            {
+                alice.Do((_, now) => chat.TrySend(now, "hello"u8, isText: true));
+                return bob.Messages.Contains("hello");
+            },
+            "data");
+
+        TrackInfo track = Assert.Single((await _rooms.GetSnapshotAsync("demo")).Participants.Single(p => p.Id == "alice").Tracks);
+        Assert.Equal((published.Published[0].TrackId, "n1", (uint?)microphone.LocalSsrc), (track.Id, track.Node, track.Ssrc));
+        Assert.Contains(_events, e => e is { Session: "s1", Event: SessionConnected });
+    }
+
+    [Fact]
+    public async Task Closing_a_session_ends_it_at_the_client_and_in_the_room()
+    {
+        (UdpPeer alice, _) = await ConnectAsync("s1", "alice", Microphone);
+        await ConnectAsync("s2", "bob", Slot);
+        await AskAsync<CloseSession, Ack>(SfuSubjects.Close("n1"), new CloseSession("s1", "removed"));
+        await WaitAsync(() => alice.State == RtcSessionState.Closed, "the goodbye");
+        await WaitAsync(() => _events.Contains(("s1", new SessionClosed("removed"))), "the event");
+        await WaitAsync(() => _node.SessionCount == 1, "the table");
+        Assert.Empty((await _rooms.GetSnapshotAsync("demo")).Participants.Single(p => p.Id == "alice").Tracks);
+        await WaitAsync(() => _events.Any(e => e.Session == "s2" && e.Event is SessionAssigned), "the freed slot");
+
+        // Twice is once.
+        await AskAsync<CloseSession, Ack>(SfuSubjects.Close("n1"), new CloseSession("s1", "removed"));
+    }
+
+    [Fact]
+    public async Task Muting_is_told_to_the_room()
+    {
+        (_, SessionNegotiated answer) = await ConnectAsync("s1", "alice", Microphone);
+        string track = answer.Published[0].TrackId;
+        await AskAsync<SetTrackMuted, Ack>(SfuSubjects.SetMuted("n1"), new SetTrackMuted("s1", track, true));
+        await WaitAsync(
+            () => _rooms.GetSnapshotAsync("demo").AsTask().Result.Participants[0].Tracks is [{ Muted: true }], "the muted track");
+        var e = await Assert.ThrowsAsync<BusException>(
+            () => AskAsync<SetTrackMuted, Ack>(SfuSubjects.SetMuted("n1"), new SetTrackMuted("s1", "TR_no", true)));
+        Assert.Equal("bad_request", e.Code);
+    }
+
+    [Fact]
+    public async Task Requests_for_unknown_sessions_say_so()
+    {
+        foreach (Func<Task> ask in new Func<Task>[]
+        {
+            () => AskAsync<NegotiateSession, SessionNegotiated>(SfuSubjects.Negotiate("n1"), new NegotiateSession("no", "v=0", [])),
+            () => AskAsync<AddSessionCandidate, Ack>(SfuSubjects.AddCandidate("n1"), new AddSessionCandidate("no", null)),
+            () => AskAsync<SetSubscription, Ack>(SfuSubjects.Subscribe("n1"), new SetSubscription("no", "TR_1", true)),
+            () => AskAsync<SetTrackMuted, Ack>(SfuSubjects.SetMuted("n1"), new SetTrackMuted("no", "TR_1", true)),
+        })
+        {
+            Assert.Equal("session_not_found", (await Assert.ThrowsAsync<BusException>(ask)).Code);
+        }
+
+        await AskAsync<CloseSession, Ack>(SfuSubjects.Close("n1"), new CloseSession("no", "left"));
+    }
+
+    [Fact]
+    public async Task Refusals_carry_their_codes()
+    {
+        await OpenAsync("s1", "viewer", grants: new Grants { Subscribe = true });
+        await OpenAsync("s1", "viewer", grants: new Grants { Subscribe = true });
+        Assert.Equal(1, _node.SessionCount);
+        var granted = await Assert.ThrowsAsync<BusException>(() => AskAsync<NegotiateSession, SessionNegotiated>(
+            SfuSubjects.Negotiate("n1"), new NegotiateSession("s1", "v=0", [new PublishedMedia("0", TrackSource.Microphone)])));
+        Assert.Equal("not_granted", granted.Code);
+        var invalid = await Assert.ThrowsAsync<BusException>(() => AskAsync<NegotiateSession, SessionNegotiated>(
+            SfuSubjects.Negotiate("n1"), new NegotiateSession("s1", "v=0", [])));
+        Assert.Equal("sdp_invalid", invalid.Code);
+    }
+
+    [Fact]
+    public async Task A_full_node_and_a_full_room_say_so()
+    {
+        await RestartAsync(o => o.Limits = new SfuLimits { MaxSessions = 3, MaxSessionsPerRoom = 2 });
+        await OpenAsync("s1", "a");
+        await OpenAsync("s2", "b");
+        Assert.Equal("room_full", (await Assert.ThrowsAsync<BusException>(() => OpenAsync("s3", "c"))).Code);
+        await OpenAsync("s4", "d", "other");
+        Assert.Equal("room_full", (await Assert.ThrowsAsync<BusException>(() => OpenAsync("s5", "e", "third"))).Code);
+    }
+
+    [Fact]
+    public async Task Stopping_closes_every_session_and_forgets_the_node()
+    {
+        (UdpPeer alice, _) = await ConnectAsync("s1", "alice", Microphone);
+        Assert.Single(await _nodes.ListAsync(NodeRole.Sfu));
+        await _node.StopAsync(CancellationToken.None);
+        await WaitAsync(() => alice.State == RtcSessionState.Closed, "the goodbye");
+        await WaitAsync(() => _events.Contains(("s1", new SessionClosed("nodeShutdown"))), "the event");
+        Assert.Empty(await _nodes.ListAsync(NodeRole.Sfu));
+        Assert.Equal(0, _node.SessionCount);
+        Assert.Equal(
+            BusException.NoResponder,
+            (await Assert.ThrowsAsync<BusException>(() => AskAsync<CloseSession, Ack>(SfuSubjects.Close("n1"), new CloseSession("s1", "left")))).Code);
+    }
+
+    [Fact]
+    public async Task Garbage_from_the_network_is_counted_in_the_metrics()
+    {
+        long drops = 0;
+        using var listener = new MeterListener();
+        listener.InstrumentPublished = (instrument, l) =>
+        {
+            if (instrument.Name == "transcribe.sfu.drops")
+                l.EnableMeasurementEvents(instrument);
+        };
+        listener.SetMeasurementEventCallback<long>((_, value, tags, _) =>
+        {
+            if (tags.ToArray().Contains(new KeyValuePair<string, object?>("reason", "unknownSource")))
+                Interlocked.Add(ref drops, value);
+        });
+        listener.Start();
+        using var stranger = new UdpPeer();
+        foreach (int port in _node.UdpPorts)
+            stranger.SendRaw([0x80, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], new IPEndPoint(IPAddress.Loopback, port));
+        await WaitAsync(
+            () =>
+            {
+                Interlocked.Exchange(ref drops, 0);
+                listener.RecordObservableInstruments();
+                return Interlocked.Read(ref drops) >= _node.UdpPorts.Count;
+            },
+            "counted drops");
+    }
+
+    [Fact]
+    public async Task A_port_in_use_stops_the_start_with_a_sentence()
+    {
+        using SfuNode second = MakeNode(o =>
+        {
+            o.UdpPort = _node.UdpPorts[0];
+            o.Workers = 1;
+        });
+        var e = await Assert.ThrowsAsync<IOException>(() => second.StartAsync(CancellationToken.None));
+        Assert.Contains("in use", e.Message, StringComparison.Ordinal);
+    }
+}

@@ -1,0 +1,148 @@
+using System.Threading.Channels;
+using Microsoft.Extensions.Time.Testing;
+using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.Sfu;
+using Transcribe.Cluster.Tokens;
+using Transcribe.Rtc;
+using Transcribe.Rtc.Dtls;
+using Transcribe.Rtc.Ice;
+using Transcribe.Sfu.Control;
+using Transcribe.Sfu.Routing;
+using Transcribe.Sfu.Workers;
+
+namespace Transcribe.Sfu.Tests.Simulation;
+
+/// <summary>One worker and its clients on a virtual clock and a network without delay: everything happens on the test's thread.</summary>
+internal sealed class SfuWorld : IDisposable
+{
+    private static readonly DtlsCertificate Certificate = DtlsCertificate.Generate(DateTimeOffset.UtcNow);
+
+    private readonly Channel<SfuEvent> _events = Channel.CreateUnbounded<SfuEvent>();
+    private readonly Dictionary<TransportAddress, TestPeer> _peers = [];
+    private int _nextPeer = 1;
+
+    public SfuWorld(SfuLimits? limits = null, Func<RtcSessionOptions, RtcSessionOptions>? configure = null)
+    {
+        TransportAddress address = TransportAddress.FromIPv4(0x0A00_0001, 7882);
+        Socket = new VirtualSocket(address);
+        var session = new RtcSessionOptions { Certificate = Certificate, DtlsExecutor = DtlsLockStepExecutor.Instance };
+        Worker = new SfuWorker(
+            new SfuWorkerOptions
+            {
+                NodeId = "n1",
+                Clock = Clock,
+                Session = configure?.Invoke(session) ?? session,
+                Candidates = [IceCandidate.CreateHost(address)],
+                Events = _events.Writer,
+                Limits = limits ?? new SfuLimits(),
+            },
+            Socket);
+    }
+
+    public static Grants Everything { get; } = new() { Publish = true, Subscribe = true, PublishData = true };
+
+    public FakeTimeProvider Clock { get; } = new VirtualClock();
+
+    public Instant Now => Instant.Of(Clock);
+
+    public VirtualSocket Socket { get; }
+
+    public SfuWorker Worker { get; }
+
+    /// <summary>All events so far.</summary>
+    public List<SfuEvent> Events { get; } = [];
+
+    /// <summary>Datagrams to a peer for which this is true are lost.</summary>
+    public Func<TestPeer, byte[], bool> LoseToPeer { get; set; } = (_, _) => false;
+
+    /// <summary>Opens a session; the peer has yet to offer.</summary>
+    public TestPeer Join(
+        string participant, Grants? grants = null, string room = "demo", Func<SfuSessionSettings, SfuSessionSettings>? settings = null)
+    {
+        int number = _nextPeer++;
+        var wanted = new SfuSessionSettings($"S{number}", room, participant, grants ?? Everything);
+        SfuSession session = Worker.OpenSession(settings?.Invoke(wanted) ?? wanted);
+        var peer = new TestPeer(this, session, TransportAddress.FromIPv4(0x0A00_0100u + (uint)number, 5000), Certificate);
+        _peers.Add(peer.Address, peer);
+        return peer;
+    }
+
+    /// <summary>Joins, offers what <paramref name="prepare"/> adds, and waits for the connection.</summary>
+    public TestPeer Connect(
+        string participant, Action<TestPeer>? prepare = null, Grants? grants = null, string room = "demo",
+        Func<SfuSessionSettings, SfuSessionSettings>? settings = null)
+    {
+        TestPeer peer = Join(participant, grants, room, settings);
+        prepare?.Invoke(peer);
+        peer.Negotiate();
+        for (int i = 0; i < 300 && peer.Rtc.State != RtcSessionState.Connected; i++)
+            Run(TimeSpan.FromMilliseconds(10));
+        Assert.Equal(RtcSessionState.Connected, peer.Rtc.State);
+        return peer;
+    }
+
+    /// <summary>Lets time pass in steps.</summary>
+    public void Run(TimeSpan duration, TimeSpan? step = null)
+    {
+        TimeSpan by = step ?? TimeSpan.FromMilliseconds(5);
+        for (TimeSpan passed = TimeSpan.Zero; passed < duration; passed += by)
+        {
+            Settle();
+            Clock.Advance(by);
+            Settle();
+        }
+    }
+
+    /// <summary>Delivers everything that is under way, without letting time pass.</summary>
+    public void Settle()
+    {
+        for (int round = 0; round < 1000; round++)
+        {
+            Worker.RunOnce(TimeSpan.Zero);
+            bool any = Socket.Pending > 0;
+            while (Socket.Outbox.TryDequeue(out var sent))
+            {
+                any = true;
+                if (_peers.TryGetValue(sent.To, out TestPeer? peer) && peer.IsReachable && !LoseToPeer(peer, sent.Bytes))
+                    peer.Rtc.Receive(Now, new TransportPath(peer.Address, Socket.LocalAddress), sent.Bytes);
+            }
+
+            foreach (TestPeer peer in _peers.Values)
+            {
+                if (peer.Rtc.NextTimeout <= Now)
+                    peer.Rtc.HandleTimeout(Now);
+                any |= peer.Flush();
+            }
+
+            while (_events.Reader.TryRead(out SfuEvent? happened))
+                Events.Add(happened);
+            if (!any)
+                return;
+        }
+
+        Assert.Fail("The network does not come to rest.");
+    }
+
+    public IEnumerable<T> SessionEvents<T>(TestPeer peer)
+        where T : SfuSessionEvent =>
+        Events.OfType<SessionEventRaised>().Where(e => e.SessionId == peer.Session.Id).Select(e => e.Event).OfType<T>();
+
+    public IEnumerable<TrackInfo> Announced => Events.OfType<TrackAnnounced>().Select(e => e.Track);
+
+    public void Forget(TestPeer peer) => _peers.Remove(peer.Address);
+
+    public void Dispose()
+    {
+        foreach (TestPeer peer in _peers.Values)
+            peer.Rtc.Dispose();
+        Worker.Dispose();
+    }
+
+    /// <summary>A monotonic clock that starts near zero, like that of a host.</summary>
+    private sealed class VirtualClock() : FakeTimeProvider(Noon)
+    {
+        private static readonly DateTimeOffset Noon = new(2026, 11, 23, 12, 0, 0, TimeSpan.Zero);
+
+        public override long GetTimestamp() => (GetUtcNow() - Noon).Ticks + TimeSpan.TicksPerHour;
+    }
+}
