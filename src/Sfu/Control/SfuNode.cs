@@ -63,6 +63,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         _options.Validate();
         _certificate = DtlsCertificate.Generate(_clock.GetUtcNow(), TimeSpan.FromDays(365));
         _executor = new DtlsPoolExecutor();
+        Task warmup = Task.Run(DtlsWarmup.Run, cancellationToken);
         RtcSessionOptions session = MakeSessionOptions();
         IReadOnlyList<IPAddress> local = AdvertisedCandidates.LocalAddresses();
         for (int i = 0; i < _options.Workers; i++)
@@ -78,6 +79,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         await RespondAsync<CloseSession, Ack>(SfuSubjects.Close(node), CloseAsync, cancellationToken).ConfigureAwait(false);
         foreach (SfuWorker worker in _workers)
             worker.Start();
+        await warmup.ConfigureAwait(false);
         await AnnounceAsync(cancellationToken).ConfigureAwait(false);
         _announcing = AnnounceAgainAsync();
         LogStarted(node, string.Join(", ", UdpPorts));

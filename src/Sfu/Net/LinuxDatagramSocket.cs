@@ -29,6 +29,7 @@ internal sealed unsafe class LinuxDatagramSocket : IDatagramSocket
     private readonly int _event;
     private readonly ReceiveBlock* _in;
     private readonly SendBlock* _out;
+    private readonly Lock _closing = new();
     private bool _maySkipFirstRead;
     private bool _segmentation;
     private int _segmentRefusals;
@@ -170,11 +171,18 @@ internal sealed unsafe class LinuxDatagramSocket : IDatagramSocket
 
     public void Wake()
     {
-        if (Interlocked.Exchange(ref _signaled, 1) != 0 || Volatile.Read(ref _disposed) != 0)
+        if (Interlocked.Exchange(ref _signaled, 1) != 0)
             return;
-        ulong one = 1;
-        // It fails only where the counter is about to overflow, and then it is readable anyway.
-        _ = Write(_event, &one, sizeof(ulong));
+
+        // Not against the owner, who is never here: against closing, after which the descriptor may be another file's.
+        lock (_closing)
+        {
+            if (_disposed != 0)
+                return;
+            ulong one = 1;
+            // It fails only where the counter is about to overflow, and then it is readable anyway.
+            _ = Write(_event, &one, sizeof(ulong));
+        }
     }
 
     public void Dispose()
@@ -191,10 +199,15 @@ internal sealed unsafe class LinuxDatagramSocket : IDatagramSocket
 
     private void Close()
     {
-        if (Interlocked.Exchange(ref _disposed, 1) != 0)
-            return;
-        LinuxNative.Close(_fd);
-        LinuxNative.Close(_event);
+        lock (_closing)
+        {
+            if (_disposed != 0)
+                return;
+            _disposed = 1;
+            LinuxNative.Close(_fd);
+            LinuxNative.Close(_event);
+        }
+
         NativeMemory.Free(_in);
         NativeMemory.Free(_out);
     }

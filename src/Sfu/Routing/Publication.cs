@@ -140,7 +140,7 @@ internal sealed class Publication
         }
 
         if (_repairable > 0)
-            (_cache ??= new RetransmissionCache(RetransmissionCacheOptions.Video)).Add(now, packet);
+            (_cache ??= NewCache()).Add(now, packet);
 
         // Backwards: a downtrack that is taken out during the loop is replaced by one that had its packet.
         Downtrack[] downtracks = _downtracks;
@@ -218,6 +218,9 @@ internal sealed class Publication
             _downtracks[_count - 1].Detach();
         _cache = null;
     }
+
+    private RetransmissionCache NewCache() =>
+        new(Kind == TrackKind.Audio ? RetransmissionCacheOptions.Audio : RetransmissionCacheOptions.Video);
 
     private void UseCodec(byte payloadType)
     {

@@ -95,12 +95,37 @@ internal sealed class SequenceRewriter
         _shifts[_shiftCount++] = new Shift(unchecked((ushort)(source + 1)), offset);
     }
 
-    /// <summary>The source number of a packet sent as <paramref name="sequenceNumber"/>.</summary>
+    /// <summary>
+    /// The source number of a packet sent as <paramref name="sequenceNumber"/>, or that would have been: one that was
+    /// missing when its neighbours went out may have come since.
+    /// </summary>
     public bool TryFindSource(ushort sequenceNumber, out ushort source)
     {
-        uint entry = _history is null ? ~((uint)sequenceNumber << 16) : _history[sequenceNumber & (HistorySize - 1)];
-        source = (ushort)entry;
-        return entry >> 16 == sequenceNumber;
+        source = 0;
+        if (_history is null)
+            return false;
+        uint entry = _history[sequenceNumber & (HistorySize - 1)];
+        if (entry >> 16 == sequenceNumber)
+        {
+            source = (ushort)entry;
+            return true;
+        }
+
+        int behind = unchecked((short)(_lastOut - sequenceNumber));
+        if (!_synced || behind is < 0 or >= HistorySize)
+            return false;
+        for (int i = _shiftCount - 1; i >= 0; i--)
+        {
+            Shift shift = _shifts[i];
+            ushort first = unchecked((ushort)(shift.From + shift.Offset));
+            if (unchecked((short)(sequenceNumber - first)) >= 0)
+            {
+                source = unchecked((ushort)(sequenceNumber - shift.Offset));
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private bool TryMapLate(ushort source, out ushort sequenceNumber)

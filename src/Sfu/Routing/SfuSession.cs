@@ -154,6 +154,8 @@ internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
 
     public void OnPathChanged(in TransportPath path) => Worker.LearnAddress(this, path.Remote);
 
+    public void OnLocalUfragRetired(string ufrag) => Worker.ForgetUfrag(this, ufrag);
+
     public void OnStateChanged(RtcSessionState state)
     {
         if (IsClosed)

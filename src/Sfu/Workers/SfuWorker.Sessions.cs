@@ -82,6 +82,13 @@ internal sealed partial class SfuWorker
         Raise(new SessionEnded(session.Id, room.Name, session.Participant, session.Hidden, reason));
     }
 
+    /// <summary>The session's ICE restart is over: this former ufrag leads nowhere any more.</summary>
+    internal void ForgetUfrag(SfuSession session, string ufrag)
+    {
+        if (session.Ufrags.Remove(ufrag))
+            _byUfrag.Remove(ufrag);
+    }
+
     /// <summary>The session answers to this ufrag from now on, and for a while still to its former ones.</summary>
     internal void RegisterUfrag(SfuSession session, string ufrag)
     {

@@ -187,6 +187,31 @@ public sealed class ForwardingTests
     }
 
     [Fact]
+    public void Video_starts_with_a_keyframe_whose_first_packet_came_late_and_gets_the_rest_by_repair()
+    {
+        using var world = new SfuWorld();
+        (TestPeer alice, RtcMedia camera) = Publisher(world, MediaKind.Video);
+        (TestPeer bob, _) = Subscriber(world, MediaKind.Video);
+        alice.SendVideo(camera, 0, keyframe: false, tag: 1);
+        world.Run(Frame);
+        world.LoseFromPeer = (peer, bytes) => ReferenceEquals(peer, alice) && bytes[0] >= 128 && bytes[1] is < 192 or > 223;
+        alice.SendVideo(camera, 3000, keyframe: true, tag: 2);
+        world.Settle();
+        world.LoseFromPeer = (_, _) => false;
+        alice.SendVideo(camera, 3000, keyframe: false, tag: 3);
+        alice.SendVideo(camera, 3000, keyframe: false, tag: 4);
+        for (byte tag = 5; tag < 15; tag++)
+        {
+            world.Run(Frame);
+            alice.SendVideo(camera, tag * 3000u, keyframe: false, tag);
+        }
+
+        world.Run(TimeSpan.FromSeconds(1));
+        Assert.Equal(Enumerable.Range(2, 13), bob.Packets.OrderBy(p => p.SequenceNumber).Select(p => (int)p.Payload[^1]));
+        AssertContinuous([.. bob.Packets.OrderBy(p => p.SequenceNumber)]);
+    }
+
+    [Fact]
     public void A_freed_slot_carries_the_next_track_without_a_break_in_its_numbers()
     {
         using var world = new SfuWorld();

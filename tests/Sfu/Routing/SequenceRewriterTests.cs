@@ -89,6 +89,21 @@ public sealed class SequenceRewriterTests
     }
 
     [Fact]
+    public void A_packet_missing_at_the_source_can_be_asked_for_in_case_it_came_since()
+    {
+        var rewriter = new SequenceRewriter(1, remember: true);
+        Map(rewriter, 10);
+        rewriter.Skip(11);
+        Map(rewriter, 14);
+        Assert.True(rewriter.TryFindSource(2, out ushort source));
+        Assert.Equal(12, source);
+        Assert.True(rewriter.TryFindSource(3, out source));
+        Assert.Equal(13, source);
+        Assert.False(rewriter.TryFindSource(5, out _));
+        Assert.False(rewriter.TryFindSource(0, out _));
+    }
+
+    [Fact]
     public void Nothing_is_found_that_was_not_sent()
     {
         var rewriter = new SequenceRewriter(0, remember: true);

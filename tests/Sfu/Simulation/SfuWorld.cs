@@ -55,6 +55,9 @@ internal sealed class SfuWorld : IDisposable
     /// <summary>Datagrams to a peer for which this is true are lost.</summary>
     public Func<TestPeer, byte[], bool> LoseToPeer { get; set; } = (_, _) => false;
 
+    /// <summary>Datagrams of a peer for which this is true are lost.</summary>
+    public Func<TestPeer, byte[], bool> LoseFromPeer { get; set; } = (_, _) => false;
+
     /// <summary>Opens a session; the peer has yet to offer.</summary>
     public TestPeer Join(
         string participant, Grants? grants = null, string room = "demo", Func<SfuSessionSettings, SfuSessionSettings>? settings = null)
@@ -129,7 +132,13 @@ internal sealed class SfuWorld : IDisposable
 
     public IEnumerable<TrackInfo> Announced => Events.OfType<TrackAnnounced>().Select(e => e.Track);
 
-    public void Forget(TestPeer peer) => _peers.Remove(peer.Address);
+    /// <summary>A NAT in front of the peer gives it another address.</summary>
+    public void Rebind(TestPeer peer, TransportAddress address)
+    {
+        _peers.Remove(peer.PublicAddress);
+        peer.PublicAddress = address;
+        _peers.Add(address, peer);
+    }
 
     public void Dispose()
     {

@@ -25,7 +25,7 @@ internal sealed class TestPeer : IRtcSessionObserver
 
     public TestPeer(SfuWorld world, SfuSession session, TransportAddress address, DtlsCertificate certificate)
     {
-        (_world, Session, Address) = (world, session, address);
+        (_world, Session, Address, PublicAddress) = (world, session, address, address);
         Rtc = new RtcSession(
             new RtcSessionOptions
             {
@@ -42,7 +42,10 @@ internal sealed class TestPeer : IRtcSessionObserver
     /// <summary>Its session on the SFU.</summary>
     public SfuSession Session { get; }
 
-    public TransportAddress Address { get; private set; }
+    public TransportAddress Address { get; }
+
+    /// <summary>Where its datagrams seem to come from.</summary>
+    public TransportAddress PublicAddress { get; set; }
 
     /// <summary>False cuts its cable.</summary>
     public bool IsReachable { get; set; } = true;
@@ -102,8 +105,8 @@ internal sealed class TestPeer : IRtcSessionObserver
         while (_outbox.TryDequeue(out byte[]? datagram))
         {
             any = true;
-            if (IsReachable)
-                _world.Socket.Deliver(Address, datagram);
+            if (IsReachable && !_world.LoseFromPeer(this, datagram))
+                _world.Socket.Deliver(PublicAddress, datagram);
         }
 
         return any;

@@ -121,16 +121,38 @@ public sealed class SfuWorkerTests
     }
 
     [Fact]
-    public void A_client_that_moves_to_another_address_is_found_again()
+    public void A_client_whose_address_translation_changes_is_found_again_by_its_next_check()
     {
         using var world = new SfuWorld();
         TestPeer alice = world.Connect("alice", p => p.Publish(MediaKind.Audio));
         TestPeer bob = world.Connect("bob", p => p.AddSlot(MediaKind.Audio));
-        Assert.Equal(2, world.Worker.AddressCount);
+        world.Rebind(alice, TransportAddress.FromIPv4(0x0A09_0909, 999));
+        alice.SendAudio(alice.Rtc.Media[0], 5);
+        world.Run(TimeSpan.FromMilliseconds(20));
+        Assert.Empty(bob.Packets);
+        Assert.True(world.Worker.Counters.DropsBecause(SfuDropReason.UnknownSource) > 0);
+
+        world.Run(TimeSpan.FromSeconds(8), TimeSpan.FromMilliseconds(20));
+        alice.SendAudio(alice.Rtc.Media[0], 965);
+        world.Run(TimeSpan.FromMilliseconds(20));
+        Assert.Single(bob.Packets);
+        Assert.Contains(TransportAddress.FromIPv4(0x0A09_0909, 999), alice.Session.Addresses);
+    }
+
+    [Fact]
+    public void After_an_ICE_restart_only_the_new_ufrag_leads_to_the_session()
+    {
+        using var world = new SfuWorld();
+        TestPeer alice = world.Connect("alice", p => p.Publish(MediaKind.Audio));
+        TestPeer bob = world.Connect("bob", p => p.AddSlot(MediaKind.Audio));
+        alice.Rtc.RestartIce(world.Now);
+        alice.Negotiate();
+        world.Run(TimeSpan.FromSeconds(5));
         alice.SendAudio(alice.Rtc.Media[0], 5);
         world.Run(TimeSpan.FromMilliseconds(20));
         Assert.Single(bob.Packets);
-        Assert.Equal([alice.Address], alice.Session.Addresses);
+        Assert.Equal(2, world.Worker.UfragCount);
+        Assert.Single(world.SessionEvents<SessionConnected>(alice));
     }
 
     [Fact]
