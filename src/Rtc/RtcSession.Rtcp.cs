@@ -345,6 +345,12 @@ public sealed partial class RtcSession
     {
         int length = writer.Length;
         writer = new RtcpWriter(_rtcpBuffer.AsSpan(0, MaxRtcpLength));
+        return SendRtcp(now, length);
+    }
+
+    /// <summary>Encrypts and sends the compound packet in the RTCP buffer.</summary>
+    private bool SendRtcp(Instant now, int length)
+    {
         if (length == 0 || _srtpOut is null || _ice.SelectedPath is not TransportPath path)
             return false;
         _now = now;
@@ -352,6 +358,13 @@ public sealed partial class RtcSession
             return false;
         SendDatagram(path, _rtcpBuffer.AsSpan(0, protectedLength));
         return true;
+    }
+
+    /// <summary>Sends bytes as RTCP, whatever they are: for tests of what a hostile peer with valid keys can do.</summary>
+    internal bool SendRawRtcp(Instant now, ReadOnlySpan<byte> compound)
+    {
+        compound.CopyTo(_rtcpBuffer);
+        return SendRtcp(now, compound.Length);
     }
 
     private void SendGoodbye(Instant now)

@@ -54,13 +54,16 @@ public sealed class NackGenerator
     /// </summary>
     public bool KeyframeNeeded { get; private set; }
 
-    /// <summary>When <see cref="Collect"/> next has something to do.</summary>
+    /// <summary>When <see cref="Collect"/> may next have something to do; never later than that, perhaps earlier.</summary>
     public Instant NextTimeout { get; private set; } = Instant.Never;
 
     /// <summary>Takes note of a packet, original or retransmitted.</summary>
     /// <param name="now">Current time.</param>
     /// <param name="sequenceNumber">Unwrapped, see <see cref="SequenceUnwrapper"/>.</param>
-    /// <param name="isKeyframe">It starts a keyframe: what is missing before it is not needed any more.</param>
+    /// <param name="isKeyframe">
+    /// It starts a keyframe: what is missing before it is not needed any more. In H.264 that is the packet with the
+    /// sequence parameter set, not the IDR slice behind it.
+    /// </param>
     public void OnPacket(Instant now, long sequenceNumber, bool isKeyframe = false)
     {
         if (!_started)
@@ -100,12 +103,16 @@ public sealed class NackGenerator
                     GiveUpOldest(excess);
                 for (long lost = _newest + 1; lost < sequenceNumber; lost++)
                     _missing[_count++] = new Missing(lost, now, now + _options.ReorderDelay, 0);
+                if (gap > 0)
+                    NextTimeout = Instant.Min(NextTimeout, now + _options.ReorderDelay);
             }
 
             _newest = sequenceNumber;
         }
 
-        UpdateTimeout();
+        // Only Collect looks through the list: a packet of an unbroken or healing stream must stay cheap.
+        if (_count == 0)
+            NextTimeout = Instant.Never;
     }
 
     /// <summary>Fills in the sequence numbers to ask for now, and plans the next request for each.</summary>

@@ -1,4 +1,6 @@
 using System.Buffers.Binary;
+using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
 
 namespace Transcribe.Rtc.Rtp;
 
@@ -241,28 +243,18 @@ public ref struct RtpHeaderWriter
     }
 
     /// <summary>A set of ids 0..255 without a heap object.</summary>
+    [InlineArray(4)]
     private struct ExtensionBits
     {
-        private UInt128 _low;
-        private UInt128 _high;
+        private ulong _word;
 
-        public readonly bool Contains(byte id) =>
-            ((id < 128 ? _low : _high) & (UInt128.One << (id & 127))) != UInt128.Zero;
+        [UnscopedRef]
+        private Span<ulong> Words => this;
 
-        public void Add(byte id)
-        {
-            if (id < 128)
-                _low |= UInt128.One << id;
-            else
-                _high |= UInt128.One << (id & 127);
-        }
+        public readonly bool Contains(byte id) => (this[id >> 6] & (1UL << (id & 63))) != 0;
 
-        public void Remove(byte id)
-        {
-            if (id < 128)
-                _low &= ~(UInt128.One << id);
-            else
-                _high &= ~(UInt128.One << (id & 127));
-        }
+        public void Add(byte id) => Words[id >> 6] |= 1UL << (id & 63);
+
+        public void Remove(byte id) => Words[id >> 6] &= ~(1UL << (id & 63));
     }
 }

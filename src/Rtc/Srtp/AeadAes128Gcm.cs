@@ -5,7 +5,9 @@ namespace Transcribe.Rtc.Srtp;
 /// <summary>AES-128-GCM with a 96-bit nonce and a 128-bit tag under one key. Not thread-safe.</summary>
 internal abstract class AeadAes128Gcm : IDisposable
 {
-    public static AeadAes128Gcm Create(ReadOnlySpan<byte> key) => new PlatformAeadAes128Gcm(key);
+    /// <summary>The fastest that this processor can run.</summary>
+    public static AeadAes128Gcm Create(ReadOnlySpan<byte> key) =>
+        IntrinsicAeadAes128Gcm.IsSupported ? new IntrinsicAeadAes128Gcm(key) : new PlatformAeadAes128Gcm(key);
 
     /// <summary>Plaintext and ciphertext have one length, and are the same memory or do not overlap.</summary>
     public abstract void Encrypt(ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> plaintext, Span<byte> ciphertext, Span<byte> tag, ReadOnlySpan<byte> associated);

@@ -31,6 +31,9 @@ public sealed class SrtpSender : IDisposable
 
     public SrtpProfile Profile { get; }
 
+    /// <summary>RTP packets refused because their sequence number was used before, or may have been.</summary>
+    public long RepeatsRefused { get; private set; }
+
     /// <summary>Bytes added to an RTP packet.</summary>
     public int RtpOverhead => _cipher.TagLength;
 
@@ -39,10 +42,13 @@ public sealed class SrtpSender : IDisposable
 
     /// <summary>
     /// Encrypts an RTP packet in place. <paramref name="buffer"/> must have <see cref="RtpOverhead"/> bytes of room
-    /// after <paramref name="length"/>. Sequence numbers may go back by less than 32768 (retransmissions), but a
-    /// packet must never differ from one that was sent with the same SSRC and sequence number.
+    /// after <paramref name="length"/>. Sequence numbers may go back by up to 127, each used once: the same index for two
+    /// different packets (were it only a new header extension) would give the key away (RFC 7714 section 9.1).
     /// </summary>
-    /// <returns>False when it is not a whole RTP packet, there is no room, or too many SSRCs are in use.</returns>
+    /// <returns>
+    /// False when it is not a whole RTP packet, there is no room, too many SSRCs are in use, or the sequence number
+    /// was used before (<see cref="RepeatsRefused"/>).
+    /// </returns>
     public bool ProtectRtp(Span<byte> buffer, int length, out int newLength)
     {
         newLength = 0;
@@ -68,9 +74,13 @@ public sealed class SrtpSender : IDisposable
             return false;
 
         long index = state.EstimateRtpIndex(sequence);
-        if (index < 0)
+        if (index < 0 || state.Rtp.Check(index) != SrtpReject.None)
+        {
+            RepeatsRefused++;
             return false;
-        state.NoteRtpSent(index);
+        }
+
+        state.Rtp.Accept(index);
         _cipher.EncryptRtp(destination, headerLength, payload, ssrc, index);
         newLength = total;
         return true;

@@ -43,7 +43,7 @@ internal sealed class SsrcTable(int capacity)
 /// <summary>Packet indices of one SSRC.</summary>
 internal sealed class SsrcState
 {
-    /// <summary>The highest RTP index: 48 bits, rollover counter and sequence number. A field: it is mutated in place.</summary>
+    /// <summary>RTP indices (48 bits, rollover counter and sequence number) sent or received. A field: mutated in place.</summary>
     public ReplayWindow Rtp = new();
 
     /// <summary>SRTCP indices received.</summary>
@@ -59,12 +59,6 @@ internal sealed class SsrcState
         if (highest < 0)
             return sequence;
         return highest + (short)(sequence - (ushort)highest);
-    }
-
-    public void NoteRtpSent(long index)
-    {
-        if (index > Rtp.Highest)
-            Rtp.Highest = index;
     }
 }
 

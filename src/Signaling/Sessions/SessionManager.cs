@@ -27,6 +27,7 @@ internal sealed partial class SessionManager(
     IIceServers iceServers,
     RoomFeeds feeds,
     TimeProvider time,
+    IHostApplicationLifetime lifetime,
     ILogger<SessionManager> logger) : IHostedService
 {
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(5);
@@ -40,9 +41,16 @@ internal sealed partial class SessionManager(
 
     public IReadOnlyList<IceServer> IceServers(string participantId) => iceServers.For(participantId);
 
-    public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        // Before the web server cuts the connections over which clients are told.
+        lifetime.ApplicationStopping.Register(() => EndAllAsync(CancellationToken.None).Wait(StopTimeout));
+        return Task.CompletedTask;
+    }
 
-    public async Task StopAsync(CancellationToken cancellationToken)
+    public Task StopAsync(CancellationToken cancellationToken) => EndAllAsync(cancellationToken);
+
+    private async Task EndAllAsync(CancellationToken cancellationToken)
     {
         _stopping = true;
         foreach (ClientSession session in _sessions.Values)

@@ -75,7 +75,8 @@ internal sealed class TestPeer : IRtcSessionObserver
 
     public void OnSend(in TransportPath path, ReadOnlySpan<byte> datagram)
     {
-        Tap?.Invoke(datagram.ToArray());
+        if (Tap is not null)
+            Tap(datagram.ToArray());
         _network.Send(this, path, datagram);
     }
 
@@ -127,6 +128,9 @@ internal sealed class VirtualNetwork(LinkConditions conditions, int seed) : IDis
 
     public Instant Now { get; private set; } = new(TimeSpan.FromHours(1).Ticks);
 
+    /// <summary>Throws away what is sent, without allocating.</summary>
+    public bool Discard { get; set; }
+
     public IEnumerable<VirtualLink> Links => _links.Values;
 
     public void Add(TestPeer peer) => _peers.Add(peer.Address, peer);
@@ -135,6 +139,8 @@ internal sealed class VirtualNetwork(LinkConditions conditions, int seed) : IDis
 
     public void Send(TestPeer from, in TransportPath path, ReadOnlySpan<byte> datagram)
     {
+        if (Discard)
+            return;
         Assert.Equal(from.Address, path.Local);
         Link(path.Local, path.Remote).Send(Now, path, datagram);
     }

@@ -161,13 +161,25 @@ public sealed class SrtpTests
         Assert.True(receiver.TryUnprotectRtp(late, out _));
     }
 
-    [Fact]
-    public void A_sender_may_repeat_a_packet_of_before_the_wrap()
+    [Theory]
+    [MemberData(nameof(Profiles))]
+    public void A_sender_never_uses_an_index_twice(SrtpProfile profile)
     {
-        (SrtpSender sender, _) = Pair(SrtpProfile.AeadAes128Gcm);
-        byte[] original = Protect(sender, 65530);
-        Protect(sender, 10);
-        Assert.Equal(original, Protect(sender, 65530));
+        (SrtpSender sender, SrtpReceiver receiver) = Pair(profile);
+        byte[] packet = [.. Rtp(65530, 50), .. new byte[16]];
+        Assert.True(receiver.TryUnprotectRtp(Protect(sender, 65530), out _));
+        Assert.False(sender.ProtectRtp(packet, 62, out _));
+        Assert.True(receiver.TryUnprotectRtp(Protect(sender, 100), out _));
+        Assert.False(sender.ProtectRtp(packet, 62, out _));
+
+        // A packet that was overtaken still goes, with the rollover counter of before the wrap.
+        Assert.True(receiver.TryUnprotectRtp(Protect(sender, 65535), out _));
+        Assert.True(receiver.TryUnprotectRtp(Protect(sender, 50), out _));
+
+        // So far back that nobody knows whether it was used.
+        Protect(sender, 1000);
+        Assert.False(sender.ProtectRtp([.. Rtp(800, 50), .. new byte[16]], 62, out _));
+        Assert.Equal(3, sender.RepeatsRefused);
     }
 
     [Theory]
