@@ -50,8 +50,8 @@ public sealed record NegotiateRequest(string Sdp, IReadOnlyList<PublishedMedia> 
 public sealed record NegotiateReply(
     string Sdp, IReadOnlyList<NegotiatedMedia> Published, IReadOnlyList<MediaAssignment> Assignments);
 
-/// <param name="Candidate">"candidate:…"; null at the end of candidates.</param>
-public sealed record TrickleRequest(string? Candidate);
+/// <param name="Candidate">"candidate:…"; null or left out at the end of candidates.</param>
+public sealed record TrickleRequest(string? Candidate = null);
 
 public sealed record SubscribeRequest(string TrackId, bool Enabled);
 

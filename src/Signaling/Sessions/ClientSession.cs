@@ -84,6 +84,16 @@ internal sealed class ClientSession : IRoomListener, IDisposable
         }
     }
 
+    /// <summary>Whether its client is away, and waited for.</summary>
+    public bool InGrace
+    {
+        get
+        {
+            lock (_lock)
+                return _grace is not null;
+        }
+    }
+
     public void StopGrace()
     {
         lock (_lock)

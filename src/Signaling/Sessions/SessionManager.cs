@@ -202,7 +202,7 @@ internal sealed partial class SessionManager(
         _sessions.TryRemove(session.Id, out _);
         session.StopGrace();
         session.Outbox?.Post(ClientSession.Message(new SessionClosed(reason)));
-        session.Outbox?.Complete();
+        Task told = session.Outbox?.CompleteAsync() ?? Task.CompletedTask;
         foreach (IAsyncDisposable subscription in session.Subscriptions)
             await subscription.DisposeAsync().ConfigureAwait(false);
 
@@ -214,6 +214,10 @@ internal sealed partial class SessionManager(
         {
             await CloseAsync(session, reason).ConfigureAwait(false);
         }
+
+        // The last word must be out before a stopping host cuts the connection.
+        if (_stopping)
+            await told.ConfigureAwait(false);
 
         LogEnded(session.Id, session.Room, reason);
     }

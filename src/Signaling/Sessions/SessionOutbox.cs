@@ -94,13 +94,15 @@ internal sealed class SessionOutbox
             _pump?.Post(message, optional);
     }
 
-    /// <summary>Sends what is queued, then nothing more.</summary>
-    public void Complete()
+    /// <summary>Sends what is queued, then nothing more; ends when it is sent, or cannot be.</summary>
+    public Task CompleteAsync()
     {
         lock (_lock)
         {
-            _pump?.Complete();
+            Pump? pump = _pump;
             _pump = null;
+            pump?.Complete();
+            return pump?.Done ?? Task.CompletedTask;
         }
     }
 
@@ -122,8 +124,10 @@ internal sealed class SessionOutbox
         public Pump(IClientConnection connection)
         {
             _connection = connection;
-            _ = Task.Run(RunAsync);
+            Done = Task.Run(RunAsync);
         }
+
+        public Task Done { get; }
 
         public string ConnectionId => _connection.Id;
 

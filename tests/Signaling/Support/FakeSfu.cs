@@ -1,0 +1,65 @@
+using System.Collections.Concurrent;
+using Transcribe.Cluster.Bus;
+using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.Sfu;
+
+namespace Transcribe.Signaling.Tests.Support;
+
+/// <summary>An SFU node as the bus shows it: keeps what it is asked, answers what it is told to.</summary>
+internal sealed class FakeSfu(IMessageBus bus, INodeDirectory nodes) : IAsyncDisposable
+{
+    public const string NodeId = "n1";
+    public const string Answer = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\na=ice-lite\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=ice-ufrag:srvu\r\na=ice-pwd:serverpasswordserverpass\r\na=candidate:1 1 udp 2130706431 127.0.0.1 7882 typ host\r\na=end-of-candidates\r\n";
+
+    private readonly List<IAsyncDisposable> _responders = [];
+
+    public ConcurrentDictionary<string, OpenSession> Sessions { get; } = new();
+
+    public ConcurrentQueue<object> Requests { get; } = new();
+
+    /// <summary>Refuses or delays a request; null lets it pass.</summary>
+    public Func<object, Task>? Intercept { get; set; }
+
+    public IReadOnlyList<MediaAssignment> Assignments { get; set; } = [];
+
+    public async Task StartAsync()
+    {
+        await nodes.AnnounceAsync(new NodeInfo(NodeId, NodeRole.Sfu, "127.0.0.1:7882"));
+        await OnAsync<OpenSession, Ack>(SfuSubjects.Open(NodeId), request =>
+        {
+            Sessions[request.SessionId] = request;
+            return new Ack();
+        });
+        await OnAsync<NegotiateSession, SessionNegotiated>(SfuSubjects.Negotiate(NodeId), request => new SessionNegotiated(
+            Answer, [.. request.Tracks.Select(track => new NegotiatedMedia(track.Mid, "TR_" + track.Mid))], Assignments));
+        await OnAsync<AddSessionCandidate, Ack>(SfuSubjects.AddCandidate(NodeId), _ => new Ack());
+        await OnAsync<SetSubscription, Ack>(SfuSubjects.Subscribe(NodeId), _ => new Ack());
+        await OnAsync<SetTrackMuted, Ack>(SfuSubjects.SetMuted(NodeId), _ => new Ack());
+        await OnAsync<CloseSession, Ack>(SfuSubjects.Close(NodeId), request =>
+        {
+            Sessions.TryRemove(request.SessionId, out _);
+            return new Ack();
+        });
+    }
+
+    public IEnumerable<T> Asked<T>() => Requests.OfType<T>();
+
+    public ValueTask TellAsync(string sessionId, SfuSessionEvent change) => bus.PublishAsync(SfuSubjects.SessionEvents(sessionId), change);
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (IAsyncDisposable responder in _responders)
+            await responder.DisposeAsync();
+    }
+
+    private async Task OnAsync<TRequest, TReply>(string subject, Func<TRequest, TReply> answer)
+        where TRequest : class =>
+        _responders.Add(await bus.RespondAsync<TRequest, TReply>(subject, async (request, _) =>
+        {
+            if (Intercept is { } intercept)
+                await intercept(request);
+
+            Requests.Enqueue(request);
+            return answer(request);
+        }));
+}
