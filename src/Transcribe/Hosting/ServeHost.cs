@@ -4,7 +4,6 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.Logging.Console;
 using Transcribe.Cluster;
-using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Director;
 using Transcribe.Director.Http;
@@ -48,6 +47,7 @@ public static class ServeHost
         app.UseMeetingPage(MeetingPage.Find(options.PagePath));
         app.MapSignaling();
         app.MapDirector();
+        app.Lifetime.ApplicationStarted.Register(() => Roles.OnStarted(app, options));
         return app;
     }
 
@@ -56,19 +56,15 @@ public static class ServeHost
     public static async Task RunAsync(ServeOptions options, TextWriter output, CancellationToken cancellationToken = default)
     {
         await using WebApplication app = Build(options);
+        Ports.Check(options);
         try
         {
             await app.StartAsync(cancellationToken);
         }
-        catch (IOException e) when (e.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException or SocketException)
+        catch (Exception e) when (e is IOException or SocketException)
         {
             throw new ConfigurationException(
-                $"TRANSCRIBE_HTTP_PORT is {options.HttpPort}, and that port cannot be bound on {options.EffectiveHttpAddress}: {e.InnerException.Message}. Stop what uses it, or set another port.");
-        }
-        catch (SocketException e)
-        {
-            throw new ConfigurationException(
-                $"TRANSCRIBE_UDP_PORT is {options.UdpPort}, and that port cannot be bound: {e.Message}. Stop what uses it, or set another port.");
+                $"TRANSCRIBE_HTTP_PORT is {options.HttpPort} and TRANSCRIBE_UDP_PORT is {options.UdpPort}, and one of them cannot be bound: {e.Message.TrimEnd('.')}. Set another port.");
         }
 
         await WriteBannerAsync(app, options, output);
