@@ -19,6 +19,8 @@ internal interface IMediaTransportObserver
 
     void OnSenderReport(RtcMedia media, in SenderReport report);
 
+    void OnChannelOpened(string label);
+
     void OnMessage(string label, ReadOnlySpan<byte> data);
 }
 
@@ -78,6 +80,19 @@ internal sealed partial class MediaTransport : IRtcSessionObserver, IAsyncDispos
             T result = step(Session, Now);
             Arm();
             return result;
+        }
+    }
+
+    /// <summary>As <see cref="Run{T}"/>; does nothing, and says false, where the transport is closed.</summary>
+    public bool TryRun<T>(Func<RtcSession, Instant, T> step)
+    {
+        lock (_gate)
+        {
+            if (_closed)
+                return false;
+            step(Session, Now);
+            Arm();
+            return true;
         }
     }
 
@@ -148,7 +163,11 @@ internal sealed partial class MediaTransport : IRtcSessionObserver, IAsyncDispos
 
     void IRtcSessionObserver.OnSenderReport(RtcMedia media, in SenderReport report, Instant arrival) => _observer.OnSenderReport(media, report);
 
-    void IRtcSessionObserver.OnDataChannelOpened(RtcDataChannel channel) => _channels.Add(channel);
+    void IRtcSessionObserver.OnDataChannelOpened(RtcDataChannel channel)
+    {
+        _channels.Add(channel);
+        _observer.OnChannelOpened(channel.Label);
+    }
 
     void IRtcSessionObserver.OnDataChannelClosed(RtcDataChannel channel) => _channels.Remove(channel);
 

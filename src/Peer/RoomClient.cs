@@ -25,6 +25,9 @@ public delegate void DataReceived(string label, ReadOnlySpan<byte> utf8);
 /// </remarks>
 public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposable
 {
+    /// <summary>Receive transceivers that one event of the server may add, per kind.</summary>
+    private const int MaxSlotsAtOnce = 64;
+
     private readonly PeerOptions _options;
     private readonly RoomHandlers _handlers;
     private readonly ILogger _logger;
@@ -35,11 +38,17 @@ public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposab
     private readonly RoomRoster _roster = new();
     private readonly Dictionary<string, RtcMedia> _slots = new(StringComparer.Ordinal);
     private readonly Dictionary<string, string> _assignments = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, RemoteTrack> _tracks = new(StringComparer.Ordinal);
     private readonly List<(RtcMedia Media, PublishedMedia Description)> _published = [];
     private readonly TaskCompletionSource _connected = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _dataOpen = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _stopping = new();
     private JoinReply? _joined;
+
+    /// <summary>Room events that came before the answer to join, which says what they change; null afterwards.</summary>
+    private List<RoomEvent>? _early = [];
+    private bool _resyncing;
+    private bool _resyncAgain;
+    private volatile bool _offerOwed;
     private int _closed;
 
     private RoomClient(PeerOptions options, RoomHandlers handlers, TimeProvider clock, ILoggerFactory loggers)
@@ -107,13 +116,28 @@ public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposab
     public async Task<LocalAudioTrack> PublishAudioAsync(
         TrackSource source = TrackSource.Microphone, string? name = null, CancellationToken cancellationToken = default)
     {
-        RtcMedia media = _transport.Run((session, _) => session.AddMedia(MediaKind.Audio, MediaDirection.SendOnly));
-        lock (_gate)
-            _published.Add((media, new PublishedMedia(media.Mid, source, name)));
-        NegotiateReply reply = await NegotiateAsync(cancellationToken);
-        string id = reply.Published.FirstOrDefault(p => p.Mid == media.Mid)?.TrackId
-            ?? throw new PeerException("not_granted", "The server did not accept the track: the token must grant \"publish\".");
-        return new LocalAudioTrack(_transport, media, id);
+        RtcMedia media = _transport.Run((session, _) =>
+        {
+            RtcMedia added = session.AddMedia(MediaKind.Audio, MediaDirection.SendOnly);
+            lock (_gate)
+                _published.Add((added, new PublishedMedia(added.Mid, source, name)));
+            return added;
+        });
+        try
+        {
+            NegotiateReply reply = await NegotiateAsync(cancellationToken);
+            string id = reply.Published.FirstOrDefault(p => p.Mid == media.Mid)?.TrackId
+                ?? throw new PeerException("not_granted", "The server did not accept the track: the token must grant \"publish\".");
+            return new LocalAudioTrack(_transport, media, id);
+        }
+        catch
+        {
+            // The m-section stays in the descriptions for ever, but later offers must not ask for the track again.
+            lock (_gate)
+                _published.RemoveAll(p => p.Media == media);
+            _transport.TryRun((_, _) => media.AllowedDirection = MediaDirection.Inactive);
+            throw;
+        }
     }
 
     /// <summary>Stops publishing a track.</summary>
@@ -182,15 +206,19 @@ public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposab
             _handlers.SenderClock?.Invoke(track, new SenderClock(report.RtpTimestamp, report.Ntp.ToDateTimeOffset()));
     }
 
+    void IMediaTransportObserver.OnChannelOpened(string label)
+    {
+        if (label == CaptionMessage.ChannelLabel)
+            _dataOpen.TrySetResult();
+    }
+
     void IMediaTransportObserver.OnMessage(string label, ReadOnlySpan<byte> data) => _handlers.Data?.Invoke(label, data);
 
     private async Task JoinAsync(CancellationToken cancellationToken)
     {
         await _signaling.StartAsync(cancellationToken);
-        _joined = await _signaling.JoinAsync(
-            new JoinRequest(_options.Token, _options.Name, _options.AutoSubscribe, _options.Kinds), cancellationToken);
-        lock (_gate)
-            _roster.Reset(_joined.Room);
+        _joined = await _signaling.JoinAsync(Request(resume: null), cancellationToken);
+        Begin(_joined.Room);
         _transport.Run((session, now) =>
         {
             session.CreateDataChannel(now, CaptionMessage.ChannelLabel);
@@ -200,7 +228,26 @@ public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposab
             _options.Kinds.Contains(TrackKind.Audio) ? _options.InitialSlots : 0,
             _options.Kinds.Contains(TrackKind.Video) ? _options.InitialSlots : 0);
         await NegotiateAsync(cancellationToken);
-        await _connected.Task.WaitAsync(cancellationToken);
+        await Task.WhenAll(_connected.Task, _dataOpen.Task).WaitAsync(cancellationToken);
+    }
+
+    /// <summary>"No kinds" is nothing to receive; the server takes no empty list.</summary>
+    private JoinRequest Request(ResumeSession? resume) => new(
+        _options.Token, _options.Name, _options.AutoSubscribe && _options.Kinds.Count > 0, _options.Kinds.Count > 0 ? _options.Kinds : null, resume);
+
+    /// <summary>Starts from the room as the server described it, and goes on with what happened since.</summary>
+    private void Begin(RoomSnapshot room)
+    {
+        List<RoomEvent> early;
+        lock (_gate)
+        {
+            _roster.Reset(room);
+            early = _early ?? [];
+            _early = null;
+        }
+
+        foreach (RoomEvent change in early)
+            OnRoomEvent(change);
     }
 
     /// <summary>Offers and applies the answer; one at a time.</summary>
@@ -209,10 +256,13 @@ public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposab
         await _negotiating.WaitAsync(cancellationToken);
         try
         {
-            string offer = _transport.Run((session, now) => session.CreateOffer(now));
-            PublishedMedia[] published;
-            lock (_gate)
-                published = [.. _published.Select(p => p.Description with { Mid = p.Media.Mid })];
+            // In one step: a track added meanwhile is in both or in neither.
+            (string offer, PublishedMedia[] published) = _transport.Run((session, now) =>
+            {
+                string sdp = session.CreateOffer(now);
+                lock (_gate)
+                    return (sdp, (PublishedMedia[])[.. _published.Select(p => p.Description)]);
+            });
             NegotiateReply reply = await _signaling.NegotiateAsync(new NegotiateRequest(offer, published), cancellationToken);
             string? error = _transport.Run((session, now) => session.TrySetRemoteAnswer(now, reply.Sdp, out string? e) ? null : e);
             if (error is not null)
@@ -253,7 +303,8 @@ public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposab
                 Assign(assigned.Assignments);
                 break;
             case SessionNeedsMedia needs:
-                AddSlots(needs.Audio, needs.Video);
+                AddSlots(Math.Clamp(needs.Audio, 0, MaxSlotsAtOnce), Math.Clamp(needs.Video, 0, MaxSlotsAtOnce));
+                _offerOwed = true;
                 _ = OfferInBackgroundAsync();
                 break;
             case SessionClosed closed:
@@ -267,8 +318,9 @@ public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposab
         try
         {
             await NegotiateAsync(_stopping.Token);
+            _offerOwed = false;
         }
-        catch (Exception e) when (e is PeerException or OperationCanceledException or ObjectDisposedException)
+        catch (Exception e) when (e is PeerException or OperationCanceledException or ObjectDisposedException or InvalidOperationException)
         {
             LogOfferFailed(_logger, e.Message);
         }
@@ -280,7 +332,16 @@ public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposab
             return;
         RosterChange outcome;
         lock (_gate)
+        {
+            if (_early is not null)
+            {
+                _early.Add(change);
+                return;
+            }
+
             outcome = _roster.Apply(change);
+        }
+
         if (outcome == RosterChange.Gap)
             _ = ResyncAsync();
         if (outcome != RosterChange.Applied)
@@ -290,48 +351,92 @@ public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposab
         _handlers.RoomEvent?.Invoke(change);
     }
 
+    /// <summary>One at a time; events that do not fit in meanwhile cause one more.</summary>
     private async Task ResyncAsync()
     {
-        long sequence;
         lock (_gate)
-            sequence = _roster.Sequence;
+        {
+            _resyncAgain = true;
+            if (_resyncing)
+                return;
+            _resyncing = true;
+        }
+
         try
         {
-            ResyncReply reply = await _signaling.ResyncAsync(sequence, _stopping.Token);
-            if (reply.Snapshot is { } snapshot)
-                Reset(snapshot);
-            foreach (RoomEvent missed in reply.Events ?? [])
-                OnRoomEvent(missed);
+            while (true)
+            {
+                long sequence;
+                lock (_gate)
+                {
+                    if (!_resyncAgain)
+                    {
+                        _resyncing = false;
+                        return;
+                    }
+
+                    _resyncAgain = false;
+                    sequence = _roster.Sequence;
+                }
+
+                ResyncReply reply = await _signaling.ResyncAsync(sequence, _stopping.Token);
+                if (reply.Snapshot is { } snapshot)
+                    Reset(snapshot);
+                foreach (RoomEvent missed in reply.Events ?? [])
+                    OnRoomEvent(missed);
+            }
         }
-        catch (Exception e) when (e is PeerException or OperationCanceledException)
+        catch (Exception e) when (e is PeerException or OperationCanceledException or ObjectDisposedException)
         {
+            // The next event shows the gap again.
+            lock (_gate)
+                _resyncing = false;
             LogResyncFailed(_logger, e.Message);
         }
     }
 
+    /// <summary>Takes the room as it is now; what is different is told as events that carry the snapshot's number.</summary>
     private void Reset(RoomSnapshot snapshot)
     {
+        IReadOnlyList<RoomEvent> differences;
         lock (_gate)
+        {
+            // An event may have overtaken the snapshot.
+            if (snapshot.Sequence < _roster.Sequence)
+                return;
+            differences = _roster.Differences(snapshot);
             _roster.Reset(snapshot);
+        }
+
         Assign([]);
+        foreach (RoomEvent change in differences)
+            _handlers.RoomEvent?.Invoke(change);
     }
 
     private async Task ResumeAsync()
     {
+        // Lost while joining: the call in progress fails, and with it the join.
+        if (_joined is not { } joined || Volatile.Read(ref _closed) != 0)
+            return;
         try
         {
             long sequence;
             lock (_gate)
                 sequence = _roster.Sequence;
-            var resume = new ResumeSession(_joined!.SessionId, _joined.ResumeKey, sequence);
-            _joined = await _signaling.JoinAsync(
-                new JoinRequest(_options.Token, _options.Name, _options.AutoSubscribe, _options.Kinds, resume), _stopping.Token);
-            if (_joined.Resumed)
-                Reset(_joined.Room);
-            else
+            _joined = await _signaling.JoinAsync(Request(new ResumeSession(joined.SessionId, joined.ResumeKey, sequence)), _stopping.Token);
+            if (!_joined.Resumed)
+            {
                 Close("connectionLost");
+                return;
+            }
+
+            Reset(_joined.Room);
+
+            // The offer that was under way may have been lost with the connection.
+            if (_offerOwed)
+                _ = OfferInBackgroundAsync();
         }
-        catch (Exception e) when (e is PeerException or OperationCanceledException)
+        catch (Exception e) when (e is PeerException or OperationCanceledException or ObjectDisposedException)
         {
             LogResumeFailed(_logger, e.Message);
             Close("connectionLost");
@@ -344,8 +449,7 @@ public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposab
     /// </summary>
     private void Assign(IReadOnlyList<MediaAssignment> assignments)
     {
-        var ended = new List<RemoteTrack>();
-        _transport.Run((_, _) =>
+        _transport.TryRun((_, _) =>
         {
             lock (_gate)
             {
@@ -357,24 +461,22 @@ public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposab
                         _assignments[mid] = trackId;
                 }
 
+                // Ends first: a track may have moved from one slot to another.
                 foreach ((string mid, RtcMedia media) in _slots)
                 {
-                    var current = media.Tag as RemoteTrack;
-                    string? wanted = _assignments.GetValueOrDefault(mid);
-                    if (current?.Info.Id == wanted)
-                        continue;
-                    if (current is not null)
+                    if (media.Tag is RemoteTrack current && current.Info.Id != _assignments.GetValueOrDefault(mid))
                     {
                         media.Tag = null;
-                        _tracks.Remove(current.Info.Id);
-                        ended.Add(current);
+                        _handlers.TrackEnded?.Invoke(current);
                     }
+                }
 
-                    if (wanted is not null && _roster.FindTrack(wanted) is { } info)
+                foreach ((string mid, RtcMedia media) in _slots)
+                {
+                    if (media.Tag is null && _assignments.TryGetValue(mid, out string? wanted) && _roster.FindTrack(wanted) is { } info)
                     {
                         var track = new RemoteTrack(info, media);
                         media.Tag = track;
-                        _tracks[wanted] = track;
                         _handlers.TrackStarted?.Invoke(track);
                     }
                 }
@@ -382,15 +484,16 @@ public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposab
 
             return true;
         });
-        foreach (RemoteTrack track in ended)
-            _handlers.TrackEnded?.Invoke(track);
     }
 
     private void Close(string reason)
     {
         if (Interlocked.Exchange(ref _closed, 1) != 0)
             return;
-        _connected.TrySetException(new PeerException("unreachable", $"The session was closed while joining ({reason})."));
+        if (_connected.TrySetException(new PeerException("unreachable", $"The session was closed while joining ({reason}).")))
+            _dataOpen.TrySetResult();
+        else
+            _dataOpen.TrySetException(new PeerException("unreachable", $"The session was closed while joining ({reason})."));
         _stopping.Cancel();
         _handlers.Closed?.Invoke(reason);
     }
@@ -422,6 +525,7 @@ public sealed class RoomHandlers
     /// <summary>Before the first packet of the track is delivered; under the client's lock.</summary>
     public Action<RemoteTrack>? TrackStarted { get; init; }
 
+    /// <summary>After its last packet; under the client's lock.</summary>
     public Action<RemoteTrack>? TrackEnded { get; init; }
 
     /// <summary>The room is left, for this reason; nothing follows.</summary>

@@ -39,6 +39,44 @@ internal sealed class RoomRoster
         Transcription = snapshot.Transcription;
     }
 
+    /// <summary>What happened, as far as one can tell, between the roster and a newer snapshot.</summary>
+    public IReadOnlyList<RoomEvent> Differences(RoomSnapshot snapshot)
+    {
+        var changes = new List<RoomEvent>();
+        Dictionary<string, ParticipantInfo> now = snapshot.Participants.ToDictionary(p => p.Id, StringComparer.Ordinal);
+        foreach (ParticipantInfo was in _participants.Values)
+        {
+            if (!now.TryGetValue(was.Id, out ParticipantInfo? stays))
+            {
+                changes.Add(new ParticipantLeft(was.Id, "left"));
+                continue;
+            }
+
+            changes.AddRange(was.Tracks.Where(t => stays.Tracks.All(n => n.Id != t.Id)).Select(t => new TrackUnpublished(t.Id, was.Id)));
+        }
+
+        foreach (ParticipantInfo participant in snapshot.Participants)
+        {
+            if (!_participants.TryGetValue(participant.Id, out ParticipantInfo? was))
+            {
+                changes.Add(new ParticipantJoined(participant));
+                continue;
+            }
+
+            foreach (TrackInfo track in participant.Tracks)
+            {
+                if (was.Tracks.FirstOrDefault(t => t.Id == track.Id) is not { } known)
+                    changes.Add(new TrackPublished(track));
+                else if (known.Muted != track.Muted)
+                    changes.Add(new TrackMuted(track.Id, participant.Id, track.Muted));
+            }
+        }
+
+        if (snapshot.Transcription != Transcription)
+            changes.Add(new TranscriptionChanged(snapshot.Transcription));
+        return [.. changes.Select(change => change with { Sequence = snapshot.Sequence })];
+    }
+
     public RosterChange Apply(RoomEvent change)
     {
         if (change.Sequence <= Sequence)

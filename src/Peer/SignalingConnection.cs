@@ -1,5 +1,3 @@
-using System.Net.WebSockets;
-using Microsoft.AspNetCore.SignalR;
 using Microsoft.AspNetCore.SignalR.Client;
 using Microsoft.Extensions.DependencyInjection;
 using Transcribe.Cluster;
@@ -47,7 +45,7 @@ internal sealed class SignalingConnection : IAsyncDisposable
         {
             await _hub.StartAsync(cancellationToken);
         }
-        catch (Exception e) when (e is HttpRequestException or WebSocketException or IOException or HubException)
+        catch (Exception e) when (IsOfConnection(e, cancellationToken))
         {
             throw new PeerException("unreachable", $"The signalling server did not answer: {e.Message}", e);
         }
@@ -85,7 +83,7 @@ internal sealed class SignalingConnection : IAsyncDisposable
         {
             reply = await _hub.InvokeAsync<HubReply<T>>(method, argument, cancellationToken);
         }
-        catch (Exception e) when (e is HubException or InvalidOperationException or IOException)
+        catch (Exception e) when (IsOfConnection(e, cancellationToken))
         {
             throw new PeerException("unreachable", $"The signalling server did not answer \"{method}\": {e.Message}", e);
         }
@@ -94,4 +92,11 @@ internal sealed class SignalingConnection : IAsyncDisposable
             throw new PeerException(error.Code, error.Message);
         return reply.Value ?? throw new PeerException("internal", $"The signalling server answered \"{method}\" with nothing.");
     }
+
+    /// <summary>
+    /// Anything but the caller's own cancellation: SignalR lets pass whatever its transports throw, and cancels calls
+    /// whose connection ends.
+    /// </summary>
+    private static bool IsOfConnection(Exception e, CancellationToken cancellationToken) =>
+        e is not OperationCanceledException || !cancellationToken.IsCancellationRequested;
 }
