@@ -39,7 +39,11 @@ public sealed record Ack;
 public sealed record PublishedMedia(string Mid, TrackSource Source, string? Name = null, bool Muted = false);
 
 /// <summary>Which track a receive-only m-section carries now; <paramref name="TrackId"/> is null for a free one.</summary>
-public sealed record MediaAssignment(string Mid, string? TrackId);
+/// <param name="Revision">
+/// Grows with every change in the session. Assignments come with answers and as events, and one may overtake the other:
+/// of two about the same m-section the one with the higher revision holds.
+/// </param>
+public sealed record MediaAssignment(string Mid, string? TrackId, long Revision = 0);
 
 /// <summary>An offer. Error codes of the answer: "session_not_found", "sdp_invalid", "not_granted".</summary>
 public sealed record NegotiateSession(string SessionId, string Sdp, IReadOnlyList<PublishedMedia> Tracks);

@@ -1,4 +1,5 @@
 using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.Sfu;
 using Transcribe.Rtc;
 using Transcribe.Rtc.Media;
 using Transcribe.Rtc.Rtcp;
@@ -56,6 +57,12 @@ internal sealed class Downtrack
 
     /// <summary>The track the client was last told for this slot.</summary>
     public string? ToldTrackId { get; set; }
+
+    /// <summary>Number of the change that <see cref="ToldTrackId"/> came with; grows over the whole session.</summary>
+    public long AssignmentRevision { get; set; }
+
+    /// <summary>What the client is to know of this slot.</summary>
+    public MediaAssignment Assignment => new(Media.Mid, ToldTrackId, AssignmentRevision);
 
     /// <summary>Place in the publication's list.</summary>
     internal int Index { get; set; } = -1;

@@ -55,7 +55,7 @@ internal sealed partial class SfuSession
         return new SessionNegotiated(
             answer,
             [.. _publications.Select(p => new NegotiatedMedia(p.Media.Mid, p.TrackId))],
-            [.. _slots.Select(s => new MediaAssignment(s.Media.Mid, s.Source?.TrackId))]);
+            [.. _slots.Select(s => s.Assignment)]);
     }
 
     /// <summary>A trickled candidate; without a value the end of candidates.</summary>

@@ -10,6 +10,7 @@ internal sealed partial class SfuSession
 {
     private readonly Dictionary<string, bool> _subscriptions = new(StringComparer.Ordinal);
     private readonly HashSet<Publication> _carried = [];
+    private long _assignmentRevision;
     private string? _followed;
     private (int Audio, int Video) _toldNeed;
 
@@ -141,7 +142,8 @@ internal sealed partial class SfuSession
             if (trackId == slot.ToldTrackId)
                 continue;
             slot.ToldTrackId = trackId;
-            (changed ??= []).Add(new MediaAssignment(slot.Media.Mid, trackId));
+            slot.AssignmentRevision = ++_assignmentRevision;
+            (changed ??= []).Add(slot.Assignment);
         }
 
         if (raise && changed is not null)

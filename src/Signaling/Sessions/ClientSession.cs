@@ -25,7 +25,7 @@ internal enum Presence
 internal sealed class ClientSession : IRoomListener, IDisposable
 {
     private readonly Lock _lock = new();
-    private readonly Dictionary<string, string?> _assignments = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, MediaAssignment> _assignments = new(StringComparer.Ordinal);
     private readonly Action<ClientSession, string> _end;
     private bool _connected;
     private SessionNeedsMedia? _needsMedia;
@@ -159,7 +159,7 @@ internal sealed class ClientSession : IRoomListener, IDisposable
                 recap.Add(Message(new SessionConnected()));
 
             if (_assignments.Count > 0)
-                recap.Add(Message(new SessionAssigned([.. _assignments.Select(pair => new MediaAssignment(pair.Key, pair.Value))])));
+                recap.Add(Message(new SessionAssigned([.. _assignments.Values])));
 
             if (_needsMedia is not null)
                 recap.Add(Message(_needsMedia));
@@ -180,6 +180,9 @@ internal sealed class ClientSession : IRoomListener, IDisposable
     private void Merge(IReadOnlyList<MediaAssignment> assignments)
     {
         foreach (MediaAssignment assignment in assignments)
-            _assignments[assignment.Mid] = assignment.TrackId;
+        {
+            if (!_assignments.TryGetValue(assignment.Mid, out MediaAssignment? known) || assignment.Revision >= known.Revision)
+                _assignments[assignment.Mid] = assignment;
+        }
     }
 }

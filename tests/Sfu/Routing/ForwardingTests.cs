@@ -57,7 +57,18 @@ public sealed class ForwardingTests
         using var world = new SfuWorld();
         (TestPeer alice, RtcMedia microphone) = Publisher(world, MediaKind.Audio);
         (TestPeer bob, RtcMedia slot) = Subscriber(world, MediaKind.Audio);
-        Assert.Equal([new MediaAssignment(slot.Mid, alice.TrackIdOf(microphone))], bob.Answer!.Assignments);
+        Assert.Equal([new MediaAssignment(slot.Mid, alice.TrackIdOf(microphone))], Unnumbered(bob.Answer!.Assignments));
+    }
+
+    [Fact]
+    public void A_later_assignment_has_a_higher_revision_whether_an_answer_or_an_event_tells_it()
+    {
+        using var world = new SfuWorld();
+        (TestPeer bob, RtcMedia slot) = Subscriber(world, MediaKind.Audio);
+        MediaAssignment before = bob.Answer!.Assignments.Single(a => a.Mid == slot.Mid);
+        Publisher(world, MediaKind.Audio);
+        MediaAssignment after = world.SessionEvents<SessionAssigned>(bob).Single().Assignments.Single();
+        Assert.True(after.Revision > before.Revision);
     }
 
     [Fact]
@@ -79,7 +90,7 @@ public sealed class ForwardingTests
         (TestPeer alice, RtcMedia microphone) = Publisher(world, MediaKind.Audio);
         Assert.Equal(
             [new MediaAssignment(slot.Mid, alice.TrackIdOf(microphone))],
-            world.SessionEvents<SessionAssigned>(early).Single().Assignments);
+            Unnumbered(world.SessionEvents<SessionAssigned>(early).Single().Assignments));
         (TestPeer late, _) = Subscriber(world, MediaKind.Audio, "late");
 
         alice.SendAudio(microphone, 1);
@@ -229,7 +240,7 @@ public sealed class ForwardingTests
         world.Run(Frame);
         Assert.Equal(carol.TrackIdOf(second), bob.TrackAt(slot.Mid));
         Assert.Equal(
-            [new MediaAssignment(slot.Mid, carol.TrackIdOf(second))], world.SessionEvents<SessionAssigned>(bob).Last().Assignments);
+            [new MediaAssignment(slot.Mid, carol.TrackIdOf(second))], Unnumbered(world.SessionEvents<SessionAssigned>(bob).Last().Assignments));
 
         world.Run(TimeSpan.FromSeconds(1));
         carol.SendVideo(second, 7, keyframe: true);
@@ -319,11 +330,14 @@ public sealed class ForwardingTests
         alice.Negotiate();
         world.Run(Frame);
         Assert.Equal(track, world.Events.OfType<TrackWithdrawn>().Single().TrackId);
-        Assert.Equal([new MediaAssignment(slot.Mid, null)], world.SessionEvents<SessionAssigned>(bob).Last().Assignments);
+        Assert.Equal([new MediaAssignment(slot.Mid, null)], Unnumbered(world.SessionEvents<SessionAssigned>(bob).Last().Assignments));
         Assert.Empty(alice.Answer!.Published);
     }
 
     private static void AssertContinuous(List<ReceivedPacket> packets) =>
         Assert.Equal(
             Enumerable.Range(0, packets.Count).Select(i => (ushort)(packets[0].SequenceNumber + i)), packets.Select(p => p.SequenceNumber));
+
+    private static IEnumerable<MediaAssignment> Unnumbered(IEnumerable<MediaAssignment> assignments) =>
+        assignments.Select(a => a with { Revision = 0 });
 }

@@ -169,6 +169,7 @@ export class Meeting {
     this.#badge.hidden = !enabled;
     this.#badge.replaceChildren(h("i", { "aria-hidden": "true" }), "Transcription is on", activeEngine ? h("small", {}, activeEngine) : "");
     this.#badge.title = notice ?? "What is said in this meeting is being written down.";
+    this.#transcript.setNotice(enabled ? notice : undefined);
     const button = this.#buttons.transcription;
     setPressed(button, enabled, enabled ? "Stop transcription" : "Start transcription");
     if (!enabled) for (const tile of this.#tiles.values()) tile.clearCaption();

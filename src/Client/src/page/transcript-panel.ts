@@ -6,6 +6,7 @@ export class TranscriptPanel {
   readonly element: HTMLElement;
   readonly #list = h("ol", { class: "lines" });
   readonly #announcer = h("div", { class: "visually-hidden", "aria-live": "polite", "aria-atomic": "false", id: "caption-announcer" });
+  readonly #notice = h("p", { class: "engine-notice", id: "transcription-notice", hidden: true });
   readonly #lines = new Map<string, HTMLElement>();
   readonly #nameOf: (participant: string) => string;
 
@@ -17,6 +18,7 @@ export class TranscriptPanel {
       "aside",
       { class: "transcript", "aria-label": "Transcript" },
       h("header", {}, h("h2", {}, "Transcript"), h("nav", { class: "downloads", "aria-label": "Download the transcript" }, link("vtt"), link("srt"), link("txt"))),
+      this.#notice,
       this.#list,
       h("p", { class: "empty" }, "What people say appears here while transcription is on."),
       this.#announcer,
@@ -30,6 +32,12 @@ export class TranscriptPanel {
         event.preventDefault();
         handler(link.dataset["format"] ?? "vtt");
       });
+  }
+
+  /** A line about how captions are made, e.g. that a simpler engine runs. */
+  setNotice(notice: string | undefined): void {
+    this.#notice.textContent = notice ?? "";
+    this.#notice.hidden = !notice;
   }
 
   show(caption: Caption): void {

@@ -32,7 +32,7 @@ export class MediaSession extends Emitter<MediaSessionEvents> {
   readonly pc: RTCPeerConnection;
   readonly publications: LocalPublication[] = [];
   readonly #negotiate: Negotiator;
-  readonly #assigned = new Map<string, string | null>();
+  readonly #assigned = new Map<string, { trackId: string | null; revision: number }>();
   #queue: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -98,11 +98,15 @@ export class MediaSession extends Emitter<MediaSessionEvents> {
   }
 
   assign(assignments: MediaAssignment[]): void {
-    for (const { mid, trackId } of assignments) {
+    for (const { mid, trackId, revision } of assignments) {
       const transceiver = this.pc.getTransceivers().find((t) => t.mid === mid);
+      if (!transceiver) continue;
+      // Answers and events travel apart: an answer may come after the event that made it old.
+      const known = this.#assigned.get(mid) ?? { trackId: null, revision: -1 };
+      if (revision < known.revision) continue;
       const next = trackId ?? null;
-      if (!transceiver || (this.#assigned.get(mid) ?? null) === next) continue;
-      this.#assigned.set(mid, next);
+      this.#assigned.set(mid, { trackId: next, revision });
+      if (known.trackId === next) continue;
       this.emit("assigned", { mid, trackId: next, receiver: transceiver.receiver });
     }
   }

@@ -52,6 +52,8 @@ export type RoomEvent = { sequence: number } & (
 export interface MediaAssignment {
   mid: string;
   trackId?: string | null;
+  /** Grows with every change; of two assignments of one m-section the one with the higher revision holds. */
+  revision: number;
 }
 
 export type SessionEvent =

@@ -5,7 +5,6 @@ import {
   parseCaption,
   TranscribeError,
   type JoinReply,
-  type MediaAssignment,
   type ParticipantInfo,
   type RoomEvent,
   type SessionEvent,
@@ -66,7 +65,7 @@ export class Room extends Emitter<RoomEvents> {
   readonly #options: JoinOptions & { url: string };
   readonly #roster = new Roster();
   readonly #subscriptions = new Map<string, Subscription>();
-  readonly #pendingAssignments = new Map<string, MediaAssignment>();
+  readonly #pendingAssignments = new Map<string, string>();
   readonly #signaling: Signaling;
   #media: MediaSession | undefined;
   #session: JoinReply | undefined;
@@ -176,12 +175,11 @@ export class Room extends Emitter<RoomEvents> {
 
   async leave(): Promise<void> {
     if (this.#state === "closed") return;
-    try {
-      if (this.#signaling.connected) await this.#signaling.leave();
-    } finally {
-      this.#close("left");
-      await this.#signaling.stop();
-    }
+    const left = this.#signaling.connected ? this.#signaling.leave() : Promise.resolve();
+    this.#close("left");
+    // The server may close the connection before its answer is read; a lost goodbye it notices by itself.
+    await left.catch(() => undefined);
+    await this.#signaling.stop();
   }
 
   #requireMedia(): MediaSession {
@@ -374,7 +372,7 @@ export class Room extends Emitter<RoomEvents> {
     const info = this.#roster.track(trackId);
     if (!info) {
       // The session's events and the room's travel apart: the track's announcement may still be on its way.
-      this.#pendingAssignments.set(mid, { mid, trackId });
+      this.#pendingAssignments.set(mid, trackId);
       return;
     }
     const subscription: Subscription = { info, mediaTrack: receiver.track, receiver, playout: new PlayoutClock(receiver) };
@@ -385,9 +383,9 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   #retryAssignments(): void {
-    for (const { mid, trackId } of [...this.#pendingAssignments.values()]) {
+    for (const [mid, trackId] of [...this.#pendingAssignments]) {
       const transceiver = this.#media?.pc.getTransceivers().find((t) => t.mid === mid);
-      if (transceiver && trackId && this.#roster.track(trackId)) this.#onAssigned(mid, trackId, transceiver.receiver);
+      if (transceiver && this.#roster.track(trackId)) this.#onAssigned(mid, trackId, transceiver.receiver);
     }
   }
 
