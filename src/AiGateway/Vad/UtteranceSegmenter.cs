@@ -217,7 +217,9 @@ internal sealed class UtteranceSegmenter : IDisposable
         }
 
         long cut = Math.Max((best * _chunkSamples) + (_chunkSamples / 2), Math.Max(_historyStart, _speechStart + 1));
-        End(cut, cut);
+        End(Math.Min(_lastSpeechEnd, cut), cut);
+        if (_lastSpeechEnd <= cut)
+            return; // it was quiet from there on
         _open = true;
         _speechStart = cut;
         _sink.OnUtteranceStarted(cut, cut);
