@@ -37,7 +37,7 @@ public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposab
     private readonly Lock _gate = new();
     private readonly RoomRoster _roster = new();
     private readonly Dictionary<string, RtcMedia> _slots = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, string> _assignments = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, MediaAssignment> _assignments = new(StringComparer.Ordinal);
     private readonly List<(RtcMedia Media, PublishedMedia Description)> _published = [];
     private readonly TaskCompletionSource _connected = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _dataOpen = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -453,18 +453,17 @@ public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposab
         {
             lock (_gate)
             {
-                foreach ((string mid, string? trackId) in assignments)
+                foreach (MediaAssignment assignment in assignments)
                 {
-                    if (trackId is null)
-                        _assignments.Remove(mid);
-                    else
-                        _assignments[mid] = trackId;
+                    // Answers and events travel apart: an answer may come after the event that made it old.
+                    if (!_assignments.TryGetValue(assignment.Mid, out MediaAssignment? known) || assignment.Revision >= known.Revision)
+                        _assignments[assignment.Mid] = assignment;
                 }
 
                 // Ends first: a track may have moved from one slot to another.
                 foreach ((string mid, RtcMedia media) in _slots)
                 {
-                    if (media.Tag is RemoteTrack current && current.Info.Id != _assignments.GetValueOrDefault(mid))
+                    if (media.Tag is RemoteTrack current && current.Info.Id != _assignments.GetValueOrDefault(mid)?.TrackId)
                     {
                         media.Tag = null;
                         _handlers.TrackEnded?.Invoke(current);
@@ -473,7 +472,7 @@ public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposab
 
                 foreach ((string mid, RtcMedia media) in _slots)
                 {
-                    if (media.Tag is null && _assignments.TryGetValue(mid, out string? wanted) && _roster.FindTrack(wanted) is { } info)
+                    if (media.Tag is null && _assignments.GetValueOrDefault(mid)?.TrackId is { } wanted && _roster.FindTrack(wanted) is { } info)
                     {
                         var track = new RemoteTrack(info, media);
                         media.Tag = track;
