@@ -20,7 +20,7 @@ internal static class WhisperModelFile
         writer.Write(TextTokens);
         for (int i = 0; i < TextTokens; i++)
         {
-            byte[] text = Encoding.ASCII.GetBytes($" w{i}");
+            byte[] text = Encoding.ASCII.GetBytes(i == 220 ? " " : $" w{i}"); // whisper.cpp looks the blank up
             writer.Write(text.Length);
             writer.Write(text);
         }
