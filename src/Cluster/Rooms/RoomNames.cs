@@ -41,7 +41,7 @@ public static class RoomNames
         if (problem is null)
             return true;
 
-        problem += $" Use 1 to {MaxParticipantLength} letters, digits and the characters - _ . @ + = : | ~";
+        problem += $" Use 1 to {MaxParticipantLength} letters, digits and any of - _ . @ + = : | ~ (no blanks).";
         return false;
     }
 

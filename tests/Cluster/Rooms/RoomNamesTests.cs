@@ -25,7 +25,7 @@ public class RoomNamesTests
     public void Refuses_identities_with_a_sentence(string id)
     {
         Assert.False(RoomNames.IsParticipant(id, out string? problem));
-        Assert.EndsWith("~", problem, StringComparison.Ordinal);
+        Assert.EndsWith("(no blanks).", problem, StringComparison.Ordinal);
     }
 
     [Fact]
