@@ -81,9 +81,6 @@ internal static class MeetingPage
                     ? "public, max-age=31536000, immutable"
                     : "no-cache",
         });
-
-        // A link to a room is the page.
-        app.MapGet("/r/{room}", () => Results.File(Path.Combine(folder, "index.html"), "text/html; charset=utf-8")).ExcludeFromDescription();
     }
 
     private static bool IsBuilt(string folder) => File.Exists(Path.Combine(folder, "index.html"));

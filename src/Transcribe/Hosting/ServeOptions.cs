@@ -118,7 +118,7 @@ public sealed record ServeOptions
         foreach (string url in urls)
         {
             if (url.Split(':', 2) is not [("stun" or "stuns" or "turn" or "turns"), { Length: > 0 }])
-                throw new ConfigurationException($"TRANSCRIBE_ICE_SERVERS has \"{url}\". Use URLs like stun:stun.example.org:3478, separated by commas.");
+                throw new ConfigurationException($"TRANSCRIBE_ICE_SERVERS has \"{url}\". Set URLs like stun:stun.example.org:3478, separated by commas.");
         }
 
         return urls.Length == 0 ? [] : [new IceServer(urls)];

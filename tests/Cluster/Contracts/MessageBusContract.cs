@@ -73,6 +73,20 @@ public abstract class MessageBusContract
     }
 
     [Fact]
+    public async Task A_handler_can_end_its_own_subscription()
+    {
+        var done = new TaskCompletionSource();
+        IAsyncDisposable? subscription = null;
+        subscription = await Bus.SubscribeAsync<Number>(Subject, async (_, _) =>
+        {
+            await subscription!.DisposeAsync();
+            done.SetResult();
+        });
+        await Bus.PublishAsync(Subject, new Number(1));
+        await done.Task.WaitAsync(Patience);
+    }
+
+    [Fact]
     public async Task A_request_gets_the_responders_answer_also_many_at_once()
     {
         await using IAsyncDisposable responder = await Bus.RespondAsync<Number, Number>(Subject, async (n, _) =>

@@ -75,18 +75,4 @@ public sealed class InProcessMessageBusTests : MessageBusContract, IAsyncDisposa
         Assert.Equal(1 + InProcessMessageBus.QueueCapacity, await last.Task.WaitAsync(TimeSpan.FromSeconds(10)));
         Assert.Equal(100, _bus.DroppedEvents);
     }
-
-    [Fact]
-    public async Task A_handler_can_end_its_own_subscription()
-    {
-        var done = new TaskCompletionSource();
-        IAsyncDisposable? subscription = null;
-        subscription = await _bus.SubscribeAsync<int[]>("self", async (_, _) =>
-        {
-            await subscription!.DisposeAsync();
-            done.SetResult();
-        });
-        await _bus.PublishAsync("self", new[] { 1 });
-        await done.Task.WaitAsync(TimeSpan.FromSeconds(10));
-    }
 }
