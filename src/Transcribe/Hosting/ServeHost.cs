@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.HttpOverrides;
 using Microsoft.Extensions.Logging.Console;
 using Transcribe.Cluster;
 using Transcribe.Cluster.Protocol;
@@ -39,7 +40,12 @@ public static class ServeHost
         builder.Services.AddSignaling();
         builder.Services.AddDirector();
 
+        // A TLS proxy on this machine may say what the client asked for; nobody else's word counts (the default known proxies).
+        builder.Services.Configure<ForwardedHeadersOptions>(headers =>
+            headers.ForwardedHeaders = ForwardedHeaders.XForwardedFor | ForwardedHeaders.XForwardedProto | ForwardedHeaders.XForwardedHost);
+
         WebApplication app = builder.Build();
+        app.UseForwardedHeaders();
         app.UseProblemPages();
         app.UseSecurityHeaders();
         app.UseRouting();
