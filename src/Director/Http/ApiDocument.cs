@@ -23,11 +23,16 @@ internal static class ApiDocument
             {
                 ["apiKey"] = new OpenApiSecurityScheme
                 {
-                    Type = SecuritySchemeType.Http, Scheme = "basic", Description = "API key and its secret.",
+                    Type = SecuritySchemeType.Http,
+                    Scheme = "basic",
+                    Description = "API key and its secret.",
                 },
                 ["accessToken"] = new OpenApiSecurityScheme
                 {
-                    Type = SecuritySchemeType.Http, Scheme = "bearer", BearerFormat = "JWT", Description = "An access token of the room (HS256).",
+                    Type = SecuritySchemeType.Http,
+                    Scheme = "bearer",
+                    BearerFormat = "JWT",
+                    Description = "An access token of the room (HS256).",
                 },
             };
             return Task.CompletedTask;

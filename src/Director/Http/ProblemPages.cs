@@ -37,8 +37,8 @@ public static class ProblemPages
     /// <summary>To be put first in the pipeline.</summary>
     public static IApplicationBuilder UseProblemPages(this IApplicationBuilder app) =>
         app.UseExceptionHandler(new ExceptionHandlerOptions
-            {
-                StatusCodeSelector = exception => exception is BadHttpRequestException bad ? bad.StatusCode : StatusCodes.Status500InternalServerError,
-            })
+        {
+            StatusCodeSelector = exception => exception is BadHttpRequestException bad ? bad.StatusCode : StatusCodes.Status500InternalServerError,
+        })
             .UseStatusCodePages();
 }
