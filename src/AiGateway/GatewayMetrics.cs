@@ -17,6 +17,7 @@ internal sealed class GatewayMetrics : IDisposable
         InterimsDropped = _meter.CreateCounter<long>("transcribe.gateway.interims_dropped", "{pass}", "Interim passes left out under load");
         PacketsDropped = _meter.CreateCounter<long>("transcribe.gateway.packets_dropped", "{packet}", "Packets lost to a full queue");
         TracksFailed = _meter.CreateCounter<long>("transcribe.gateway.tracks_failed", "{track}", "Tracks ended by an error");
+        UtterancesFailed = _meter.CreateCounter<long>("transcribe.gateway.utterances_failed", "{utterance}", "Utterances on which the engine failed");
         DecodeMilliseconds = _meter.CreateHistogram<double>("transcribe.gateway.decode", "ms", "Time in the engine, a run of a worker");
         LagMilliseconds = _meter.CreateHistogram<double>("transcribe.gateway.lag", "ms", "From the arrival of a packet to its decoding");
         Rooms = _meter.CreateUpDownCounter<long>("transcribe.gateway.rooms", "{room}", "Rooms being captioned");
@@ -31,6 +32,8 @@ internal sealed class GatewayMetrics : IDisposable
     public Counter<long> PacketsDropped { get; }
 
     public Counter<long> TracksFailed { get; }
+
+    public Counter<long> UtterancesFailed { get; }
 
     public Histogram<double> DecodeMilliseconds { get; }
 

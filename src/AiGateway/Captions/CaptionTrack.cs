@@ -11,6 +11,9 @@ namespace Transcribe.AiGateway.Captions;
 internal interface ICaptionSink
 {
     void OnCaption(CaptionMessage caption);
+
+    /// <summary>The engine failed on an utterance of this track. What was shown of it became final; the next one gets a new session.</summary>
+    void OnRecognitionFailed(string track, Exception error);
 }
 
 /// <summary>
@@ -138,40 +141,81 @@ internal sealed class CaptionTrack : ITrackAudioSink, IUtteranceSink, IDisposabl
 
     void IUtteranceSink.OnUtteranceStarted(long speechStart, long audioStart)
     {
-        _session = _recognizer.OpenSession(new(_info.Language, _info.Track));
         _utterance = new Utterance(_segmentIds.Next(), speechStart, audioStart, new StableText(_recognizer.Traits.Agreement));
         _fed = 0;
         _sinceInterim = 0;
+        try
+        {
+            _session = _recognizer.OpenSession(new(_info.Language, _info.Track));
+        }
+        catch (Exception e)
+        {
+            _sink.OnRecognitionFailed(_info.Track, e);
+        }
     }
 
     void IUtteranceSink.OnUtteranceAudio(ReadOnlySpan<short> samples)
     {
-        long started = Stopwatch.GetTimestamp();
-        _session!.Feed(samples);
         _fed += samples.Length;
         _sinceInterim += samples.Length;
-        if (_sinceInterim >= _interimSamples)
+        if (_session is null)
+            return; // it failed on this utterance
+        long started = Stopwatch.GetTimestamp();
+        RecognitionResult? interim = null;
+        try
         {
-            _sinceInterim = 0;
-            if (Load == CaptionLoad.Normal && _session.Interim() is { } interim)
-                Publish(interim, final: false, _utterance!.AudioStart + _fed);
-            else
-                DroppedInterims++;
+            _session.Feed(samples);
+            if (_sinceInterim >= _interimSamples)
+            {
+                _sinceInterim = 0;
+                interim = Load == CaptionLoad.Normal ? _session.Interim() : null;
+                DroppedInterims += interim is null ? 1 : 0;
+            }
+        }
+        catch (Exception e)
+        {
+            Fail(e);
         }
 
         RecognitionTicks += Stopwatch.GetTimestamp() - started;
+        if (interim is not null)
+            Publish(interim, final: false, _utterance!.AudioStart + _fed);
     }
 
     void IUtteranceSink.OnUtteranceEnded(long speechEnd, long cut)
     {
         long started = Stopwatch.GetTimestamp();
-        int samples = (int)Math.Min(cut - _utterance!.AudioStart, _fed);
-        RecognitionResult result = _session!.Finish(samples);
-        _session.Dispose();
-        _session = null;
-        Publish(result, final: true, speechEnd);
-        _utterance = null;
+        RecognitionResult? result = null;
+        try
+        {
+            result = _session?.Finish((int)Math.Min(cut - _utterance!.AudioStart, _fed));
+            _session?.Dispose();
+            _session = null;
+        }
+        catch (Exception e)
+        {
+            Fail(e);
+        }
+
         RecognitionTicks += Stopwatch.GetTimestamp() - started;
+        Publish(result ?? new(_utterance!.Words), final: true, speechEnd);
+        _utterance = null;
+    }
+
+    /// <summary>An engine's error costs the rest of one utterance, and nothing else.</summary>
+    private void Fail(Exception error)
+    {
+        IRecognitionSession? session = _session;
+        _session = null;
+        _sink.OnRecognitionFailed(_info.Track, error);
+        try
+        {
+            session?.Dispose();
+        }
+        catch (Exception e)
+        {
+            _sink.OnRecognitionFailed(_info.Track, e);
+        }
     }
 
     private void Publish(RecognitionResult result, bool final, long end)
@@ -182,6 +226,7 @@ internal sealed class CaptionTrack : ITrackAudioSink, IUtteranceSink, IDisposabl
         int stable = final ? text.Length : utterance.Stable.Stable.Length;
         if (utterance.Revision == 0 ? text.Length == 0 : !final && text == utterance.Text && stable == utterance.StableLength)
             return; // nothing to say (yet), or nothing new
+        utterance.Words = words;
         utterance.Text = text;
         utterance.StableLength = stable;
         utterance.Revision++;
@@ -226,6 +271,8 @@ internal sealed class CaptionTrack : ITrackAudioSink, IUtteranceSink, IDisposabl
         public int Revision { get; set; }
 
         public string Text { get; set; } = "";
+
+        public IReadOnlyList<RecognizedWord> Words { get; set; } = [];
 
         public int StableLength { get; set; }
     }

@@ -95,7 +95,8 @@ internal sealed class TrackWorker
             Interlocked.Exchange(ref _nextTimeout, _track.NextTimeout.Ticks);
             if (_track.RecognitionTicks > ticksBefore)
                 _metrics.DecodeMilliseconds.Record((_track.RecognitionTicks - ticksBefore) * 1000.0 / System.Diagnostics.Stopwatch.Frequency);
-            _metrics.InterimsDropped.Add(_track.DroppedInterims - droppedBefore);
+            if (_track.DroppedInterims > droppedBefore)
+                _metrics.InterimsDropped.Add(_track.DroppedInterims - droppedBefore);
         }
         catch (Exception e)
         {

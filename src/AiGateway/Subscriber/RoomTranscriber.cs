@@ -119,6 +119,12 @@ internal sealed partial class RoomTranscriber : IRoomObserver, ICaptionSink, IAs
             _early.Enqueue(caption); // between the join and its return: a moment
     }
 
+    void ICaptionSink.OnRecognitionFailed(string track, Exception error)
+    {
+        _services.Metrics.UtterancesFailed.Add(1);
+        LogUtteranceFailed(_services.Log, track, _room, error);
+    }
+
     /// <summary>Flushes the last words, delivers them, and leaves.</summary>
     public async ValueTask DisposeAsync()
     {
@@ -160,6 +166,9 @@ internal sealed partial class RoomTranscriber : IRoomObserver, ICaptionSink, IAs
 
         _ending.TryRemove(worker, out _);
     }
+
+    [LoggerMessage(6211, LogLevel.Error, "The speech engine failed on an utterance of track {Track} in room {Room}")]
+    private static partial void LogUtteranceFailed(ILogger logger, string track, string room, Exception error);
 
     [LoggerMessage(6210, LogLevel.Error, "Captions of track {Track} in room {Room} ended by an error; the other tracks go on")]
     private static partial void LogTrackFailed(ILogger logger, string track, string room, Exception error);

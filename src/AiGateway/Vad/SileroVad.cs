@@ -48,6 +48,7 @@ public sealed class SileroVadFactory : IVoiceActivityDetectorFactory
         private const int Context = 64;
         private const int Chunk = 512;
         private const int StateLength = 2 * 128;
+        private const short Inaudible = 3;
         private static readonly string[] InputNames = ["input", "state", "sr"];
         private static readonly string[] OutputNames = ["output", "stateN"];
 
@@ -84,6 +85,13 @@ public sealed class SileroVadFactory : IVoiceActivityDetectorFactory
         public float Process(ReadOnlySpan<short> chunk)
         {
             _input.AsSpan(Chunk, Context).CopyTo(_input);
+            if (!chunk.ContainsAnyExceptInRange((short)-Inaudible, (short)Inaudible))
+            {
+                // A muted microphone: not worth a run of the network.
+                _input.AsSpan(Context).Clear();
+                return 0;
+            }
+
             for (int i = 0; i < Chunk; i++)
                 _input[Context + i] = chunk[i] / 32768f;
             _session.Run(_runOptions, InputNames, _inputs, OutputNames, _outputs);

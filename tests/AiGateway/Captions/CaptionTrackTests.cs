@@ -151,6 +151,22 @@ public sealed class CaptionTrackTests : IDisposable
     }
 
     [Fact]
+    public void Makes_what_was_shown_final_when_the_engine_fails_and_goes_on()
+    {
+        Send((3, 0.5));
+        string shown = _sink.Captions[^1].Text;
+        _recognizer.Failure = new InvalidOperationException("out of memory");
+        Send((4, 0.5), (0, 1));
+        _recognizer.Failure = null;
+        Send((5, 0.5), (0, 1));
+
+        Assert.Single(_sink.Failures);
+        Assert.Equal([shown, "w5"], _sink.Finals.Select(final => final.Text));
+        Assert.Equal(0, _recognizer.Open);
+        CaptionRules.Check(_sink.Captions);
+    }
+
+    [Fact]
     public void Gives_each_segment_exactly_one_final_whatever_the_network_does()
     {
         Gen.Int[1, 1_000_000].Sample(seed =>

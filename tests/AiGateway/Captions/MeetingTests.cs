@@ -62,6 +62,8 @@ public sealed class MeetingTests(PocketSphinxFixture engine) : IClassFixture<Poc
         // Virtual arrival time, and the real time that decoding took since.
         public void OnCaption(CaptionMessage caption) =>
             Received.Add(new(caption, _now.Seconds + Stopwatch.GetElapsedTime(_at).TotalSeconds));
+
+        public void OnRecognitionFailed(string track, Exception error) => Assert.Fail(error.ToString());
     }
 }
 

@@ -125,5 +125,9 @@ internal sealed class CaptionList : ICaptionSink
 
     public IEnumerable<CaptionMessage> Finals => Captions.Where(caption => caption.Final);
 
+    public List<Exception> Failures { get; } = [];
+
     public void OnCaption(CaptionMessage caption) => Captions.Add(caption);
+
+    public void OnRecognitionFailed(string track, Exception error) => Failures.Add(error);
 }
