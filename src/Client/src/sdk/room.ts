@@ -70,6 +70,8 @@ export class Room extends Emitter<RoomEvents> {
   #media: MediaSession | undefined;
   #session: JoinReply | undefined;
   #state: RoomState = "connected";
+  /** Room events that came before the reply to join; undefined while there is nothing to wait for. */
+  #early: RoomEvent[] | undefined;
   #resyncing = false;
   #repairing = false;
   #disconnectedTimer: ReturnType<typeof setTimeout> | undefined;
@@ -190,6 +192,7 @@ export class Room extends Emitter<RoomEvents> {
   async #join(): Promise<void> {
     const { token, name, autoSubscribe, kinds } = this.#options;
     const previous = this.#session;
+    this.#early = [];
     const reply = await this.#signaling.join({
       token,
       autoSubscribe: autoSubscribe ?? true,
@@ -199,6 +202,9 @@ export class Room extends Emitter<RoomEvents> {
     });
     this.#session = reply;
     this.#resetRoster(reply.room);
+    const early = this.#early;
+    this.#early = undefined;
+    for (const event of early) this.#onRoomEvent(event);
     if (!reply.resumed || !this.#media) await this.#startMedia(reply);
     this.#setState("connected");
   }
@@ -250,6 +256,10 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   #onRoomEvent(event: RoomEvent): void {
+    if (this.#early) {
+      this.#early.push(event);
+      return;
+    }
     const applied = this.#roster.apply(event);
     if (applied === "gap") void this.#resync();
     if (applied !== "applied") return;
