@@ -27,6 +27,7 @@ public sealed partial class RtcSession : IDisposable
         options.Validate();
         _options = options;
         _observer = observer;
+        Statistics = new RtcSessionStatistics(options.DropTotals);
         _ice = new IceAgent(
             options.Ice with
             {
@@ -73,7 +74,7 @@ public sealed partial class RtcSession : IDisposable
     public bool HasDataSection => _sections.Any(s => s is { IsData: true, Rejected: false });
 
     /// <summary>Counters.</summary>
-    public RtcSessionStatistics Statistics { get; } = new();
+    public RtcSessionStatistics Statistics { get; }
 
     /// <summary>Round-trip time from RTCP, else from ICE; null while neither is known.</summary>
     public TimeSpan? RoundTripTime => _roundTrip ?? _ice.RoundTripTime;

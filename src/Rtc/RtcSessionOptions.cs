@@ -84,6 +84,9 @@ public sealed record RtcSessionOptions
     /// <summary>Bounds on what the peer can make the session hold.</summary>
     public RtcSessionLimits Limits { get; init; } = new();
 
+    /// <summary>Every drop is counted here, too. To be shared only by sessions that run on one thread.</summary>
+    public RtcDropTotals? DropTotals { get; init; }
+
     internal void Validate()
     {
         Limits.Validate();

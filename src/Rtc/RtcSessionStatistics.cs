@@ -46,9 +46,27 @@ public enum RtcDropReason
     Closed,
 }
 
+/// <summary>
+/// Drops of many sessions that share one thread, for totals that outlive each of them. One writer; may be read from
+/// other threads.
+/// </summary>
+public sealed class RtcDropTotals
+{
+    private readonly long[] _drops = new long[Enum.GetValues<RtcDropReason>().Length];
+
+    /// <summary>Number of drops for a reason.</summary>
+    public long DropsBecause(RtcDropReason reason) => Volatile.Read(ref _drops[(int)reason]);
+
+    internal void Drop(RtcDropReason reason) => _drops[(int)reason]++;
+}
+
 /// <summary>Counters of one session since it was made; names follow webrtc-stats.</summary>
 public sealed class RtcSessionStatistics
 {
+    private readonly RtcDropTotals? _totals;
+
+    internal RtcSessionStatistics(RtcDropTotals? totals = null) => _totals = totals;
+
     private readonly long[] _drops = new long[Enum.GetValues<RtcDropReason>().Length];
 
     /// <summary>Datagrams received, of any protocol.</summary>
@@ -99,5 +117,9 @@ public sealed class RtcSessionStatistics
     /// <summary>Number of drops for a reason.</summary>
     public long DropsBecause(RtcDropReason reason) => _drops[(int)reason];
 
-    internal void Drop(RtcDropReason reason) => _drops[(int)reason]++;
+    internal void Drop(RtcDropReason reason)
+    {
+        _drops[(int)reason]++;
+        _totals?.Drop(reason);
+    }
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using Transcribe.Rtc;
 using Transcribe.Sfu.Workers;
 
 namespace Transcribe.Sfu.Control;
@@ -11,7 +12,8 @@ internal sealed class SfuMetrics : IDisposable
 {
     public const string MeterName = "Transcribe.Sfu";
 
-    private static readonly string[] ReasonNames = [.. Enum.GetNames<SfuDropReason>().Select(name => char.ToLowerInvariant(name[0]) + name[1..])];
+    private static readonly string[] ReasonNames = [.. Enum.GetNames<SfuDropReason>().Select(CamelCase)];
+    private static readonly string[] SessionReasonNames = [.. Enum.GetNames<RtcDropReason>().Select(CamelCase)];
 
     private readonly Meter _meter = new(MeterName);
     private readonly IReadOnlyList<SfuWorker> _workers;
@@ -38,6 +40,7 @@ internal sealed class SfuMetrics : IDisposable
         Gauge("transcribe.sfu.publications", "{track}", "Published tracks now.", w => w.Counters.Publications);
         Gauge("transcribe.sfu.downtracks", "{track}", "Slots that carry a track now.", w => w.Counters.Downtracks);
         _meter.CreateObservableCounter("transcribe.sfu.drops", Drops, "{item}", "What was thrown away, by reason.");
+        _meter.CreateObservableCounter("transcribe.sfu.session.drops", SessionDrops, "{item}", "What sessions threw away of what came for them, by reason.");
     }
 
     public void Dispose() => _meter.Dispose();
@@ -64,4 +67,20 @@ internal sealed class SfuMetrics : IDisposable
             }
         }
     }
+
+    private IEnumerable<Measurement<long>> SessionDrops()
+    {
+        foreach (SfuWorker worker in _workers)
+        {
+            foreach (RtcDropReason reason in Enum.GetValues<RtcDropReason>())
+            {
+                yield return new Measurement<long>(
+                    worker.Counters.SessionDrops.DropsBecause(reason),
+                    new KeyValuePair<string, object?>("worker", worker.Index),
+                    new KeyValuePair<string, object?>("reason", SessionReasonNames[(int)reason]));
+            }
+        }
+    }
+
+    private static string CamelCase(string name) => char.ToLowerInvariant(name[0]) + name[1..];
 }

@@ -1,3 +1,5 @@
+using Transcribe.Rtc;
+
 namespace Transcribe.Sfu.Workers;
 
 /// <summary>Why the SFU threw something away. Drops inside a session are counted there (<see cref="Rtc.RtcDropReason"/>).</summary>
@@ -71,6 +73,9 @@ internal sealed class WorkerCounters
 
     /// <summary>Sessions closed because something inside them threw.</summary>
     public long SessionFaults;
+
+    /// <summary>What sessions threw away, those that ended included.</summary>
+    public RtcDropTotals SessionDrops { get; } = new();
 
     /// <summary>Sessions on the worker now.</summary>
     public int Sessions;

@@ -38,6 +38,7 @@ internal sealed partial class SfuWorker : IDisposable
         _sessionOptions = options.Session with
         {
             IceLite = true,
+            DropTotals = Counters.SessionDrops,
             WallClockAtZero = options.Clock.GetUtcNow() - (Now - Instant.Zero),
         };
     }

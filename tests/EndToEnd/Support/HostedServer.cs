@@ -1,0 +1,114 @@
+using System.Diagnostics.Metrics;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.SignalR.Client;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Transcribe.Cluster;
+using Transcribe.Cluster.Protocol;
+using Transcribe.Cluster.Tokens;
+using Transcribe.Hosting;
+
+namespace Transcribe.EndToEnd.Tests.Support;
+
+/// <summary>`transcribe serve` inside the test's process, so that its meters can be read.</summary>
+public sealed class HostedServer : IAsyncDisposable
+{
+    private readonly WebApplication _app;
+    private readonly ApiKeyRing _keys;
+
+    private HostedServer(WebApplication app, ApiKeyRing keys, ServeOptions options)
+    {
+        (_app, _keys) = (app, keys);
+        UdpPort = options.UdpPort;
+        Url = new Uri($"http://127.0.0.1:{options.HttpPort}");
+    }
+
+    public Uri Url { get; }
+
+    public int UdpPort { get; }
+
+    public static async Task<HostedServer> StartAsync()
+    {
+        var keys = new ApiKeyRing([new ApiKey("badkey", "fedcba9876543210fedcba9876543210fedcba9876543210")]);
+        var options = new ServeOptions
+        {
+            Keys = keys,
+            HttpAddress = "127.0.0.1",
+            HttpPort = TranscribeServer.FreePort(SocketType.Stream, ProtocolType.Tcp),
+            UdpPort = TranscribeServer.FreePort(SocketType.Dgram, ProtocolType.Udp),
+            AdvertisedAddresses = ["127.0.0.1"],
+            LogLevel = LogLevel.Warning,
+        };
+        WebApplication app = ServeHost.Build(options);
+        await app.StartAsync();
+        return new HostedServer(app, keys, options);
+    }
+
+    public string Token(string room, string participant, Grants? grants = null, TimeSpan? timeToLive = null, TimeProvider? clock = null) =>
+        new AccessTokenMinter(_keys, clock ?? TimeProvider.System)
+            .Mint(room, participant, grants ?? new Grants { Publish = true, Subscribe = true, PublishData = true }, timeToLive: timeToLive);
+
+    public string BasicCredentials => Convert.ToBase64String(System.Text.Encoding.UTF8.GetBytes($"{_keys.Signing.Key}:{_keys.Signing.Secret}"));
+
+    public string ApiKey => _keys.Signing.Key;
+
+    /// <summary>A bare connection to the hub, to send what no client would.</summary>
+    public async Task<HubConnection> ConnectAsync()
+    {
+        HubConnection hub = new HubConnectionBuilder()
+            .WithUrl(new Uri(Url, HubMethods.Path))
+            .AddJsonProtocol(json => ClusterJson.Configure(json.PayloadSerializerOptions))
+            .Build();
+        await hub.StartAsync();
+        return hub;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _app.StopAsync();
+        await _app.DisposeAsync();
+    }
+}
+
+/// <summary>The SFU's counters, read as an exporter reads them.</summary>
+internal sealed class MeterReader : IDisposable
+{
+    private readonly MeterListener _listener = new();
+    private readonly Lock _gate = new();
+    private readonly Dictionary<string, long> _values = new(StringComparer.Ordinal);
+
+    public MeterReader(string meter)
+    {
+        _listener.InstrumentPublished = (instrument, listener) =>
+        {
+            if (instrument.Meter.Name == meter)
+                listener.EnableMeasurementEvents(instrument);
+        };
+        _listener.SetMeasurementEventCallback<long>((instrument, value, tags, _) =>
+        {
+            string name = instrument.Name;
+            foreach ((string key, object? tag) in tags)
+            {
+                if (key == "reason")
+                    name += $"/{tag}";
+            }
+
+            _values[name] = _values.GetValueOrDefault(name) + value;
+        });
+        _listener.Start();
+    }
+
+    /// <summary>Values now by instrument, or "instrument/reason"; summed over the workers.</summary>
+    public IReadOnlyDictionary<string, long> Read()
+    {
+        lock (_gate)
+        {
+            _values.Clear();
+            _listener.RecordObservableInstruments();
+            return new Dictionary<string, long>(_values, StringComparer.Ordinal);
+        }
+    }
+
+    public void Dispose() => _listener.Dispose();
+}
