@@ -24,6 +24,9 @@ internal static class ListenCommand
         access.AddTo(command);
         command.SetAction(async (arguments, cancellationToken) =>
         {
+            double? limit = arguments.GetValue(seconds);
+            if (limit is not null and not (> 0 and <= 1_000_000))
+                throw new CommandException($"--seconds is {limit}; choose more than 0 and at most 1000000.");
             string roomName = arguments.GetRequiredValue(room);
             var grants = new Grants { Subscribe = true };
             string token = await access.TokenAsync(arguments, roomName, arguments.GetRequiredValue(name), grants, cancellationToken);
@@ -44,8 +47,8 @@ internal static class ListenCommand
                 cancellationToken: cancellationToken);
             CaptionPrinter.Announce(client.Transcription);
             using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-            if (arguments.GetValue(seconds) is { } limit)
-                timeout.CancelAfter(TimeSpan.FromSeconds(limit));
+            if (limit is { } patience)
+                timeout.CancelAfter(TimeSpan.FromSeconds(patience));
             try
             {
                 string reason = await ended.Task.WaitAsync(timeout.Token);

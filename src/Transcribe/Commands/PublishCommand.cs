@@ -34,11 +34,14 @@ internal static class PublishCommand
             using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
             _ = ended.Task.ContinueWith(_ => stop.Cancel(), TaskScheduler.Default);
             int passes = 0;
+            uint? origin = null;
             try
             {
                 do
                 {
-                    await new PacedPublisher(track, frames).RunAsync(stop.Token);
+                    var publisher = new PacedPublisher(track, frames, origin);
+                    await publisher.RunAsync(stop.Token);
+                    origin = publisher.NextRtpOrigin;
                     passes++;
                 }
                 while (arguments.GetValue(loop));

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Net.Http.Json;
+using System.Text.Json;
 using Transcribe.Cluster;
 using Transcribe.Cluster.Tokens;
 
@@ -8,10 +9,10 @@ namespace Transcribe.Commands;
 /// <summary>How a command reaches a server and gets a token for one of its rooms.</summary>
 internal sealed class ServerAccess
 {
-    private readonly Option<Uri> _url = new("--url", "-u")
+    private readonly Option<string> _url = new("--url", "-u")
     {
         Description = "Origin of the server.",
-        DefaultValueFactory = _ => new Uri(Environment.GetEnvironmentVariable("TRANSCRIBE_URL") ?? $"http://127.0.0.1:{Environment.GetEnvironmentVariable("TRANSCRIBE_HTTP_PORT") ?? "8080"}"),
+        DefaultValueFactory = _ => Environment.GetEnvironmentVariable("TRANSCRIBE_URL") ?? $"http://127.0.0.1:{Environment.GetEnvironmentVariable("TRANSCRIBE_HTTP_PORT") ?? "8080"}",
     };
 
     private readonly Option<string?> _token = new("--token", "-t") { Description = "Access token; otherwise one is made with the API key, or by a development server." };
@@ -26,7 +27,14 @@ internal sealed class ServerAccess
         command.Add(_secret);
     }
 
-    public Uri Url(ParseResult arguments) => arguments.GetRequiredValue(_url);
+    /// <exception cref="CommandException">It is no URL.</exception>
+    public Uri Url(ParseResult arguments)
+    {
+        string url = arguments.GetRequiredValue(_url);
+        return Uri.TryCreate(url, UriKind.Absolute, out Uri? parsed) && parsed.Scheme is "http" or "https"
+            ? parsed
+            : throw new CommandException($"The server's URL is \"{url}\". Give --url (or TRANSCRIBE_URL) one like http://127.0.0.1:8080.");
+    }
 
     /// <summary>The key given on the command line or in the environment; null where there is none.</summary>
     public ApiKeyRing? Keys(ParseResult arguments)
@@ -54,22 +62,21 @@ internal sealed class ServerAccess
         if (Keys(arguments) is { } keys)
             return Mint(keys, room, participant, grants);
         using var http = new HttpClient { BaseAddress = Url(arguments), Timeout = TimeSpan.FromSeconds(10) };
-        HttpResponseMessage response;
         try
         {
-            response = await http.PostAsJsonAsync("/v1/dev/tokens", new { room, name = participant }, ClusterJson.Options, cancellationToken);
-        }
-        catch (HttpRequestException e)
-        {
-            throw new CommandException($"No server answers at {http.BaseAddress}: {e.Message} Start one with ./run, or name another with --url.");
-        }
-
-        using (response)
-        {
+            using HttpResponseMessage response = await http.PostAsJsonAsync("/v1/dev/tokens", new { room, name = participant }, ClusterJson.Options, cancellationToken);
             if (!response.IsSuccessStatusCode)
                 throw new CommandException("The server makes no tokens by itself: pass --token, or set TRANSCRIBE_API_KEY and TRANSCRIBE_API_SECRET.");
             DevToken? made = await response.Content.ReadFromJsonAsync<DevToken>(ClusterJson.Options, cancellationToken);
             return made?.Token ?? throw new CommandException("The server's answer to /v1/dev/tokens has no token.");
+        }
+        catch (JsonException)
+        {
+            throw new CommandException($"What answers at {http.BaseAddress} is no Transcribe server. Name another with --url.");
+        }
+        catch (Exception e) when (e is HttpRequestException || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        {
+            throw new CommandException($"No server answers at {http.BaseAddress}: {e.Message} Start one with ./run, or name another with --url.");
         }
     }
 

@@ -27,7 +27,12 @@ internal static class OpusSource
         if (file.AsSpan().StartsWith("OggS"u8))
             return FromOgg(path, file);
         if (WavAudio.TryRead(file, out WavAudio? wav, out string? error))
-            return Encode(wav.ToMono(OpusPacket.ClockRate));
+        {
+            return wav.Samples.Length > 0
+                ? Encode(wav.ToMono(OpusPacket.ClockRate))
+                : throw new CommandException($"\"{path}\" has no samples.");
+        }
+
         throw new CommandException($"\"{path}\" is neither an Ogg/Opus file nor a PCM WAV file: {error} Convert it with: ffmpeg -i IN -ac 1 -ar 48000 OUT.wav");
     }
 

@@ -4,10 +4,13 @@ using Transcribe.Peer;
 namespace Transcribe.Publishing;
 
 /// <summary>Sends a recording in real time: each packet leaves when its last sample would have been spoken.</summary>
-internal sealed class PacedPublisher(LocalAudioTrack track, IReadOnlyList<OpusFrame> frames)
+internal sealed class PacedPublisher(LocalAudioTrack track, IReadOnlyList<OpusFrame> frames, uint? rtpOrigin = null)
 {
-    /// <summary>RTP timestamp of the recording's first sample; random, as RFC 3550 §5.1 asks.</summary>
-    public uint RtpOrigin { get; } = (uint)Random.Shared.NextInt64(uint.MaxValue);
+    /// <summary>RTP timestamp of the recording's first sample; random where none is given, as RFC 3550 §5.1 asks.</summary>
+    public uint RtpOrigin { get; } = rtpOrigin ?? (uint)Random.Shared.NextInt64(uint.MaxValue);
+
+    /// <summary>RTP timestamp after the recording's last sample: where the same stream goes on.</summary>
+    public uint NextRtpOrigin => RtpOrigin + frames[^1].Timestamp + frames[^1].Duration;
 
     /// <summary>Stopwatch ticks at which the recording's first sample was "spoken"; 0 before <see cref="RunAsync"/>.</summary>
     public long StartedAt { get; private set; }

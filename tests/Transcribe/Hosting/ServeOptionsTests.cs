@@ -2,59 +2,97 @@ using Transcribe.Hosting;
 
 namespace Transcribe.Transcribe.Tests.Hosting;
 
-public class ServeOptionsTests
+public sealed class ServeOptionsTests
 {
     private const string Secret = "0123456789abcdef0123456789abcdef";
 
-    [Fact]
-    public void An_empty_environment_gives_the_defaults_and_a_development_key_on_localhost()
-    {
-        ServeOptions options = Read();
-        Assert.Equal((8080, 7882, "localhost"), (options.HttpPort, options.UdpPort, options.EffectiveHttpAddress));
-        Assert.True(options.Keys.IsDevelopment);
-    }
-
-    [Fact]
-    public void Everything_can_be_set()
-    {
-        ServeOptions options = Read(
-            ("TRANSCRIBE_HTTP_PORT", "18080"), ("TRANSCRIBE_UDP_PORT", " 0 "), ("TRANSCRIBE_API_KEY", "mine"), ("TRANSCRIBE_API_SECRET", Secret),
-            ("TRANSCRIBE_ICE_SERVERS", "stun:a.example:3478, turns:b.example"), ("TRANSCRIBE_ADVERTISED_ADDRESSES", "192.0.2.1,2001:db8::1"));
-        Assert.Equal((18080, 0, "*"), (options.HttpPort, options.UdpPort, options.EffectiveHttpAddress));
-        Assert.Equal(("mine", false), (options.Keys.Signing.Key, options.Keys.IsDevelopment));
-        Assert.Equal(["stun:a.example:3478", "turns:b.example"], Assert.Single(options.IceServers).Urls);
-        Assert.Equal(["192.0.2.1", "2001:db8::1"], options.AdvertisedAddresses);
-    }
-
+    /// <summary>Every wrong value: the sentence names the variable, shows the value, and says what to do.</summary>
     [Theory]
     [InlineData("TRANSCRIBE_HTTP_PORT", "http")]
     [InlineData("TRANSCRIBE_HTTP_PORT", "65536")]
-    [InlineData("TRANSCRIBE_UDP_PORT", "-1")]
+    [InlineData("TRANSCRIBE_HTTP_PORT", "-1")]
+    [InlineData("TRANSCRIBE_HTTP_PORT", "99999999999999999999")]
+    [InlineData("TRANSCRIBE_HTTP_PORT", "80.5")]
+    [InlineData("TRANSCRIBE_UDP_PORT", "7882/udp")]
+    [InlineData("TRANSCRIBE_UDP_PORT", "70000")]
     [InlineData("TRANSCRIBE_HTTP_ADDRESS", "example.org")]
-    [InlineData("TRANSCRIBE_ICE_SERVERS", "http://example.org")]
-    [InlineData("TRANSCRIBE_ADVERTISED_ADDRESSES", "example.org")]
-    [InlineData("TRANSCRIBE_PAGE", "/nowhere/at/all")]
-    public void A_value_that_cannot_be_used_is_named_with_its_variable(string name, string value)
+    [InlineData("TRANSCRIBE_HTTP_ADDRESS", "127.0.0.1:80")]
+    [InlineData("TRANSCRIBE_ADVERTISED_ADDRESSES", "media.example.org")]
+    [InlineData("TRANSCRIBE_ADVERTISED_ADDRESSES", "203.0.113.7:7882")]
+    [InlineData("TRANSCRIBE_ICE_SERVERS", "stun.example.org")]
+    [InlineData("TRANSCRIBE_ICE_SERVERS", "https://example.org")]
+    [InlineData("TRANSCRIBE_ICE_SERVERS", "stun:")]
+    [InlineData("TRANSCRIBE_PAGE", "/no/such/folder")]
+    public void A_wrong_value_stops_with_a_sentence_that_names_key_value_and_fix(string key, string value)
     {
-        ConfigurationException e = Assert.Throws<ConfigurationException>(() => Read((name, value)));
-        Assert.Contains(name, e.Message, StringComparison.Ordinal);
-        Assert.Contains(value, e.Message, StringComparison.Ordinal);
-        Assert.Contains("et ", e.Message, StringComparison.Ordinal);
+        ConfigurationException stop = Assert.Throws<ConfigurationException>(() => Read((key, value)));
+        Assert.Contains(key, stop.Message, StringComparison.Ordinal);
+        Assert.Contains($"\"{value}\"", stop.Message, StringComparison.Ordinal);
+        Assert.Matches("Set |Use ", stop.Message);
+        Assert.EndsWith(".", stop.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void One_wrong_entry_of_a_list_is_the_one_that_is_named()
+    {
+        Assert.Contains("\"nowhere\"", Assert.Throws<ConfigurationException>(() => Read(("TRANSCRIBE_ADVERTISED_ADDRESSES", "203.0.113.7, nowhere,::1"))).Message, StringComparison.Ordinal);
+        Assert.Contains("\"ftp:x\"", Assert.Throws<ConfigurationException>(() => Read(("TRANSCRIBE_ICE_SERVERS", "stun:a,ftp:x,turn:b"))).Message, StringComparison.Ordinal);
     }
 
     [Theory]
-    [InlineData("mine", null)]
-    [InlineData(null, Secret)]
-    [InlineData("mine", "too short")]
-    [InlineData("not a key", Secret)]
-    public void A_key_without_a_good_secret_stops_the_start_and_is_not_shown(string? key, string? secret)
+    [InlineData("TRANSCRIBE_API_KEY", "app", "TRANSCRIBE_API_SECRET")]
+    [InlineData("TRANSCRIBE_API_SECRET", Secret, "TRANSCRIBE_API_KEY")]
+    public void Half_an_api_key_stops_and_no_secret_is_shown(string there, string value, string missing)
     {
-        ConfigurationException e = Assert.Throws<ConfigurationException>(() => Read(("TRANSCRIBE_API_KEY", key), ("TRANSCRIBE_API_SECRET", secret)));
-        Assert.Contains("TRANSCRIBE_API_", e.Message, StringComparison.Ordinal);
-        Assert.DoesNotContain(secret ?? Secret, e.Message, StringComparison.Ordinal);
-        Assert.DoesNotContain("Parameter", e.Message, StringComparison.Ordinal);
+        ConfigurationException stop = Assert.Throws<ConfigurationException>(() => Read((there, value)));
+        Assert.Contains($"{there} is set and {missing} is not", stop.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain(Secret, stop.Message, StringComparison.Ordinal);
     }
 
-    private static ServeOptions Read(params (string Name, string? Value)[] environment) =>
-        ServeOptions.FromEnvironment(name => Array.Find(environment, pair => pair.Name == name).Value);
+    [Theory]
+    [InlineData("app", "too short")]
+    [InlineData("not a key", Secret)]
+    public void An_api_key_that_cannot_sign_stops_and_no_secret_is_shown(string key, string secret)
+    {
+        ConfigurationException stop = Assert.Throws<ConfigurationException>(() => Read(("TRANSCRIBE_API_KEY", key), ("TRANSCRIBE_API_SECRET", secret)));
+        Assert.Contains("TRANSCRIBE_API_", stop.Message, StringComparison.Ordinal);
+        Assert.Contains($"\"{key}\"", stop.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain(secret, stop.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("Parameter", stop.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Nothing_set_is_a_development_server_that_only_this_machine_reaches()
+    {
+        ServeOptions options = Read();
+        Assert.True(options.Keys.IsDevelopment);
+        Assert.Equal("localhost", options.EffectiveHttpAddress);
+        Assert.NotEqual(options.Keys.Signing.Secret, Read().Keys.Signing.Secret);
+    }
+
+    [Fact]
+    public void Own_keys_open_the_server_to_the_network()
+    {
+        ServeOptions options = Read(("TRANSCRIBE_API_KEY", "app"), ("TRANSCRIBE_API_SECRET", Secret));
+        Assert.False(options.Keys.IsDevelopment);
+        Assert.True(options.Keys.Matches("app", Secret));
+        Assert.Equal("*", options.EffectiveHttpAddress);
+    }
+
+    [Fact]
+    public void Good_values_are_taken_with_blanks_around_them()
+    {
+        ServeOptions options = Read(
+            ("TRANSCRIBE_HTTP_PORT", " 9000 "), ("TRANSCRIBE_UDP_PORT", "0"), ("TRANSCRIBE_HTTP_ADDRESS", "::1"),
+            ("TRANSCRIBE_ADVERTISED_ADDRESSES", " 203.0.113.7 , 2001:db8::1 "), ("TRANSCRIBE_ICE_SERVERS", "stun:a:3478, turns:b"), ("TRANSCRIBE_PAGE", "  "));
+        Assert.Equal(9000, options.HttpPort);
+        Assert.Equal(0, options.UdpPort);
+        Assert.Equal("::1", options.EffectiveHttpAddress);
+        Assert.Equal(["203.0.113.7", "2001:db8::1"], options.AdvertisedAddresses);
+        Assert.Equal(["stun:a:3478", "turns:b"], Assert.Single(options.IceServers).Urls);
+        Assert.Null(options.PagePath);
+    }
+
+    private static ServeOptions Read(params (string Key, string Value)[] variables) =>
+        ServeOptions.FromEnvironment(name => variables.Where(v => v.Key == name).Select(v => v.Value).FirstOrDefault());
 }
