@@ -24,6 +24,7 @@ public sealed class PocketSphinxRecognizer : ISpeechRecognizer
     private readonly List<PocketSphinxDecoder> _idle = [];
     private PocketSphinxDecoder? _reserve;
     private int _created;
+    private bool _loading;
     private bool _disposed;
 
     /// <summary>Loads the model (0.6 s) once, to fail now if it cannot be.</summary>
@@ -71,6 +72,10 @@ public sealed class PocketSphinxRecognizer : ISpeechRecognizer
             _reserve?.Dispose();
     }
 
+    /// <summary>
+    /// A decoder that is free now. A speaker without one of their own gets somebody else's, or none, while another is
+    /// being loaded in the background: loading takes 0.6 s, and nobody's captions wait for that.
+    /// </summary>
     private PocketSphinxDecoder? TryRent(string speaker)
     {
         lock (_lock)
@@ -80,33 +85,39 @@ public sealed class PocketSphinxRecognizer : ISpeechRecognizer
             int index = _idle.FindIndex(decoder => decoder.Speaker == speaker);
             if (index < 0)
                 index = _idle.FindIndex(decoder => decoder.Speaker is null);
-            if (index < 0 && _created < _options.MaxDecoders)
+            if (index < 0 && !_loading && _created < _options.MaxDecoders)
             {
+                _loading = true;
                 _created++;
+                _ = Task.Run(LoadAnother);
             }
-            else if (_idle.Count == 0)
-            {
-                return null;
-            }
-            else
-            {
-                index = Math.Max(index, 0);
-                PocketSphinxDecoder decoder = _idle[index];
-                _idle.RemoveAt(index);
-                return decoder;
-            }
-        }
 
+            if (_idle.Count == 0)
+                return null;
+            index = Math.Max(index, 0);
+            PocketSphinxDecoder decoder = _idle[index];
+            _idle.RemoveAt(index);
+            return decoder;
+        }
+    }
+
+    private void LoadAnother()
+    {
+        PocketSphinxDecoder? decoder = null;
         try
         {
-            return new PocketSphinxDecoder(_options);
+            decoder = new PocketSphinxDecoder(_options);
         }
-        catch
+        catch (InvalidOperationException)
         {
-            lock (_lock)
-                _created--;
-            throw;
+            // No memory for another, although one was loaded before: the ones there are have to do.
+            decoder = null;
         }
+
+        lock (_lock)
+            _loading = false;
+        if (decoder is not null)
+            Return(decoder);
     }
 
     private void Return(PocketSphinxDecoder decoder)

@@ -25,6 +25,24 @@ public sealed class PocketSphinxTests
     }
 
     [Fact]
+    public async Task Loads_another_decoder_for_a_second_speaker_without_making_anybody_wait()
+    {
+        using var recognizer = new PocketSphinxRecognizer(new() { MaxDecoders = 2 });
+        using IRecognitionSession first = recognizer.OpenSession(new("en", "TR_1")), second = recognizer.OpenSession(new("en", "TR_2"));
+        short[] sound = Sound(Fixtures.Meeting.Sentences[1]);
+        first.Feed(sound);
+        second.Feed(sound);
+        Assert.Null(second.Interim());
+
+        await Eventually.TrueAsync(() =>
+        {
+            second.Feed(new short[160]);
+            return second.Interim() is not null;
+        });
+        Assert.Equal(first.Interim()!.Text, second.Interim()!.Text);
+    }
+
+    [Fact]
     public void Gives_a_decoder_back_when_a_session_is_abandoned()
     {
         using var recognizer = new PocketSphinxRecognizer(new() { MaxDecoders = 1 });

@@ -199,8 +199,13 @@ public sealed class GatewayServiceTests : IAsyncLifetime
         Assert.Empty(new AiGatewayOptions().Validate());
         var wrong = new AiGatewayOptions
         {
-            Node = " ", SignalingUrl = new Uri("ftp://x"), Workers = 0, LeaseTime = TimeSpan.Zero, ReconcileInterval = TimeSpan.Zero,
-            Vad = VadKind.Silero, SileroModelPath = "/nowhere.onnx",
+            Node = " ",
+            SignalingUrl = new Uri("ftp://x"),
+            Workers = 0,
+            LeaseTime = TimeSpan.Zero,
+            ReconcileInterval = TimeSpan.Zero,
+            Vad = VadKind.Silero,
+            SileroModelPath = "/nowhere.onnx",
         };
         Assert.Equal(6, wrong.Validate().Count());
         Assert.Contains(wrong.Validate(), sentence => sentence.Contains("Gateway:Workers is 0; it must be 1 to 256", StringComparison.Ordinal));
