@@ -134,6 +134,21 @@ public sealed class RoomClientTests
     }
 
     [Fact]
+    public async Task An_assignment_that_a_newer_one_overtook_changes_nothing()
+    {
+        await using FakeServer server = await FakeServer.StartAsync();
+        server.Room = new RoomSnapshot("demo", 1, [Alice with { Tracks = [Track("TR_a"), Track("TR_b")] }], TranscriptionState.Off);
+        var heard = new Recorder();
+        await using RoomClient client = await JoinAsync(server, heard);
+        string mid = server.Sfu.Slots(MediaKind.Audio)[0];
+        await server.TellAsync(new SessionAssigned([new MediaAssignment(mid, "TR_b", 7)]));
+        await server.TellAsync(new SessionAssigned([new MediaAssignment(mid, "TR_a", 6)]));
+        await server.TellAsync(new SessionAssigned([new MediaAssignment(mid, null, 8)]));
+        await Eventually.TrueAsync(() => heard.Tracks.Count == 2);
+        Assert.Equal(["+TR_b", "-TR_b"], heard.Tracks);
+    }
+
+    [Fact]
     public async Task Adds_receive_transceivers_and_offers_again_when_the_server_asks()
     {
         await using FakeServer server = await FakeServer.StartAsync();
