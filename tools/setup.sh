@@ -74,6 +74,18 @@ ensure_page() {
   printf '%s' "$sum" >"$stamp"
 }
 
+# The better speech parts: whisper.cpp and the Silero voice activity detector. Captions work without them, only less well,
+# so a failure is told and does not stop anything.
+ensure_speech() {
+  local parts="cmake g++ make openssl"
+  command -v npm >/dev/null || parts="$parts npm"
+  if [ ! -f "$root/models/silero_vad_v5.onnx" ] || ! compgen -G "$cache/whisper-*/libwhisper.so" >/dev/null; then
+    apt_ensure $parts
+    "$root/models/fetch-silero.sh" >&2 || say "Silero could not be fetched: a simpler voice activity detector is used"
+    "$root/src/AiGateway/Native/build-whisper.sh" >&2 || say "whisper.cpp could not be built: captions come from PocketSphinx"
+  fi
+}
+
 # build_product CONFIGURATION
 # The voice activity model (2.3 MB). Without it the gateway's own detector does the work.
 ensure_vad_model() {
