@@ -80,7 +80,7 @@ ensure_speech() {
   local parts="cmake g++ make openssl"
   command -v npm >/dev/null || parts="$parts npm"
   if [ ! -f "$root/models/silero_vad_v5.onnx" ] || ! compgen -G "$cache/whisper-*/libwhisper.so" >/dev/null; then
-    apt_ensure $parts
+    (apt_ensure $parts) || { say "Without them captions come from PocketSphinx"; return 0; }
     "$root/models/fetch-silero.sh" >&2 || say "Silero could not be fetched: a simpler voice activity detector is used"
     "$root/src/AiGateway/Native/build-whisper.sh" >&2 || say "whisper.cpp could not be built: captions come from PocketSphinx"
   fi
