@@ -87,12 +87,6 @@ ensure_speech() {
 }
 
 # build_product CONFIGURATION
-# The voice activity model (2.3 MB). Without it the gateway's own detector does the work.
-ensure_vad_model() {
-  [ -f "$root/models/silero_vad_v5.onnx" ] && return 0
-  "$root/models/fetch-silero.sh" >/dev/null 2>&1 || say "The Silero voice activity model could not be fetched; the simpler detector is used"
-}
-
 build_product() {
   say "Building ($1)"
   dotnet build "$root/src/Transcribe/Transcribe.csproj" -c "$1" -v q -clp:NoSummary --nologo >&2 || die "The build failed: see the messages above."
