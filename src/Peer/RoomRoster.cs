@@ -28,8 +28,6 @@ internal sealed class RoomRoster
     public TrackInfo? FindTrack(string trackId) =>
         _participants.Values.SelectMany(p => p.Tracks).FirstOrDefault(t => t.Id == trackId);
 
-    public string? NameOf(string participantId) => _participants.GetValueOrDefault(participantId)?.Name;
-
     public void Reset(RoomSnapshot snapshot)
     {
         _participants.Clear();

@@ -177,8 +177,8 @@ public sealed partial class RtcSession
         bool isDtls = description.Protocol.Contains("TLS/RTP/SAVP", StringComparison.Ordinal);
         if (plan.Kind is not MediaKind kind || !isDtls || !description.RtcpMux)
             return;
-        IReadOnlyList<RtpCodec> matched = DescriptionReader.MatchCodecs(
-            description, kind == MediaKind.Audio ? _options.AudioCodecs : _options.VideoCodecs, out IReadOnlyList<RtpCodec> listed);
+        IReadOnlyList<RtpCodec> matched = CodecNegotiation.Match(
+            description.Codecs, kind == MediaKind.Audio ? _options.AudioCodecs : _options.VideoCodecs, out IReadOnlyList<RtpCodec> listed);
         if (matched.Count == 0)
             return;
         plan.Codecs = listed;

@@ -179,7 +179,7 @@ public sealed partial class RtcSession
     {
         error = null;
         MediaDescription description = plan.Description;
-        IReadOnlyList<RtpCodec> matched = DescriptionReader.MatchCodecs(description, section.Codecs, out _);
+        IReadOnlyList<RtpCodec> matched = CodecNegotiation.Match(description.Codecs, section.Codecs, out _);
         if (!description.RtcpMux)
             error = $"The answer does not multiplex RTCP (a=rtcp-mux) in m-section {plan.Index}.";
         else if (matched.Count == 0)

@@ -103,10 +103,3 @@ public readonly struct TransportAddress : IEquatable<TransportAddress>
 /// <param name="Local">Address of the local socket; the default value where the host has one socket only.</param>
 /// <param name="Remote">Address of the peer.</param>
 public readonly record struct TransportPath(TransportAddress Local, TransportAddress Remote);
-
-/// <summary>Where a protocol puts the datagrams it wants sent. The bytes are valid during the call only.</summary>
-public interface IDatagramSink
-{
-    /// <summary>Takes one datagram to send from <c>path.Local</c> to <c>path.Remote</c>.</summary>
-    void Send(in TransportPath path, ReadOnlySpan<byte> datagram);
-}

@@ -1,4 +1,5 @@
 using Transcribe.Rtc;
+using Transcribe.Rtc.Codecs;
 
 namespace Transcribe.AiGateway.Audio;
 

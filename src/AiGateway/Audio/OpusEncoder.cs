@@ -1,4 +1,5 @@
 using Transcribe.AiGateway.Native;
+using Transcribe.Rtc.Codecs;
 
 namespace Transcribe.AiGateway.Audio;
 

@@ -1,3 +1,5 @@
+using Transcribe.Rtc.Codecs;
+
 namespace Transcribe.AiGateway.Audio;
 
 /// <summary>Takes a track's sound as an unbroken run of 16 kHz samples, each at a known place of the publisher's RTP clock.</summary>

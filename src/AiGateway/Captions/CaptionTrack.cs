@@ -4,6 +4,7 @@ using Transcribe.AiGateway.Recognition;
 using Transcribe.AiGateway.Vad;
 using Transcribe.Cluster.Captions;
 using Transcribe.Rtc;
+using Transcribe.Rtc.Codecs;
 
 namespace Transcribe.AiGateway.Captions;
 
@@ -82,8 +83,6 @@ internal sealed class CaptionTrack : ITrackAudioSink, IUtteranceSink, IDisposabl
     }
 
     public JitterBuffer Jitter => _jitter;
-
-    public long UndecodablePackets => _decoder.Undecodable;
 
     /// <summary>Interim passes left out under load, or for want of a free decoder.</summary>
     public long DroppedInterims { get; private set; }

@@ -1,66 +1,48 @@
 namespace Transcribe.Rtc.Codecs;
 
-/// <summary>What the table-of-contents byte of an Opus packet says (RFC 6716 §3), without decoding.</summary>
-/// <param name="Config">0..31: mode, bandwidth and frame size.</param>
-/// <param name="IsStereo">Two channels coded.</param>
-/// <param name="FrameCount">Frames in the packet, 1..48.</param>
-public readonly record struct OpusPacket(byte Config, bool IsStereo, int FrameCount)
+/// <summary>What the first bytes of an Opus packet say (RFC 6716 §3.1).</summary>
+public static class OpusPacket
 {
-    /// <summary>The RTP clock of Opus, whatever the audio's sampling rate (RFC 7587 §4.1).</summary>
+    /// <summary>The clock of Opus in RTP, whatever was encoded: 48000 Hz (RFC 7587 §4.1).</summary>
     public const int ClockRate = 48000;
 
-    /// <summary>Longest packet: 120 ms.</summary>
-    public const int MaxSamples = 5760;
+    /// <summary>Longest packet: 120 ms in clock ticks.</summary>
+    public const int MaxTicks = 5760;
 
-    /// <summary>Samples of a frame at 48 kHz.</summary>
-    public int SamplesPerFrame => Config switch
+    /// <summary>Duration of a packet in 48 kHz ticks; false where its first bytes break the format.</summary>
+    public static bool TryGetDuration(ReadOnlySpan<byte> packet, out int ticks)
     {
-        < 12 => (Config & 3) switch { 0 => 480, 1 => 960, 2 => 1920, _ => 2880 }, // SILK: 10, 20, 40, 60 ms
-        < 16 => (Config & 1) == 0 ? 480 : 960, // hybrid: 10, 20 ms
-        _ => 120 << (Config & 3), // CELT: 2.5, 5, 10, 20 ms
-    };
-
-    /// <summary>Samples of the packet at 48 kHz: how far the RTP timestamp moves.</summary>
-    public int Samples => SamplesPerFrame * FrameCount;
-
-    /// <summary>Duration of the packet.</summary>
-    public TimeSpan Duration => TimeSpan.FromTicks(Samples * TimeSpan.TicksPerSecond / ClockRate);
-
-    /// <summary>Reads the table of contents.</summary>
-    /// <returns>False for an empty packet, or one that no decoder accepts (no frame, or over 120 ms).</returns>
-    public static bool TryParse(ReadOnlySpan<byte> payload, out OpusPacket packet)
-    {
-        packet = default;
-        if (payload.IsEmpty)
+        ticks = 0;
+        if (packet.IsEmpty)
             return false;
         int frames;
-        switch (payload[0] & 3)
+        switch (packet[0] & 3)
         {
             case 0:
                 frames = 1;
                 break;
-            case 1:
-            case 2:
-                frames = 2;
+            case 3:
+                if (packet.Length < 2)
+                    return false;
+                frames = packet[1] & 0x3F;
                 break;
             default:
-                if (payload.Length < 2)
-                    return false;
-                frames = payload[1] & 0x3F;
+                frames = 2;
                 break;
         }
 
-        packet = new OpusPacket((byte)(payload[0] >> 3), (payload[0] & 4) != 0, frames);
-        if (frames > 0 && packet.Samples <= MaxSamples)
-            return true;
-        packet = default;
-        return false;
+        int total = frames * FrameTicks(packet[0] >> 3);
+        if (frames == 0 || total > MaxTicks)
+            return false;
+        ticks = total;
+        return true;
     }
 
-    /// <summary>
-    /// True for a packet that carries no sound: nothing, or one frame of at most one byte behind the table of contents,
-    /// which is what encoders send in discontinuous transmission.
-    /// </summary>
-    public static bool IsDtx(ReadOnlySpan<byte> payload) =>
-        payload.Length <= 2 && (payload.Length < 2 || (payload[0] & 3) == 0);
+    private static int FrameTicks(int configuration) => configuration switch
+    {
+        // SILK and hybrid come in 10/20/40/60 ms and 10/20 ms, CELT in 2.5/5/10/20 ms.
+        < 12 => (configuration & 3) switch { 0 => 480, 1 => 960, 2 => 1920, _ => 2880 },
+        < 16 => (configuration & 1) == 0 ? 480 : 960,
+        _ => 120 << (configuration & 3),
+    };
 }

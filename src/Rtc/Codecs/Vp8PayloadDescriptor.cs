@@ -63,12 +63,8 @@ public readonly record struct Vp8PayloadDescriptor
             byte extension = payload[at++];
             if ((extension & 0x80) != 0)
             {
-                if (payload.Length <= at)
+                if (!PictureIds.TryRead(payload[at..], out ushort id, out bool isLong))
                     return false;
-                bool isLong = (payload[at] & 0x80) != 0;
-                if (payload.Length < at + (isLong ? 2 : 1))
-                    return false;
-                ushort id = isLong ? (ushort)(((payload[at] & 0x7F) << 8) | payload[at + 1]) : payload[at];
                 d = d with { PictureId = id, HasLongPictureId = isLong, PictureIdOffset = at };
                 at += isLong ? 2 : 1;
             }
@@ -104,18 +100,4 @@ public readonly record struct Vp8PayloadDescriptor
         && d.StartsFrame
         && payload.Length > d.Length
         && (payload[d.Length] & 1) == 0;
-
-    /// <summary>Width and height in pixels, from the first packet of a keyframe.</summary>
-    public static bool TryReadSize(ReadOnlySpan<byte> payload, out int width, out int height)
-    {
-        width = height = 0;
-        if (!IsKeyframe(payload) || !TryParse(payload, out Vp8PayloadDescriptor d))
-            return false;
-        ReadOnlySpan<byte> frame = payload[d.Length..];
-        if (frame.Length < 10 || frame[3] != 0x9D || frame[4] != 0x01 || frame[5] != 0x2A)
-            return false;
-        width = ((frame[7] << 8) | frame[6]) & 0x3FFF;
-        height = ((frame[9] << 8) | frame[8]) & 0x3FFF;
-        return true;
-    }
 }

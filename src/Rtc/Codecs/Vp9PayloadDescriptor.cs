@@ -75,12 +75,8 @@ public readonly record struct Vp9PayloadDescriptor
         };
         if ((first & 0x80) != 0)
         {
-            if (payload.Length <= at)
+            if (!PictureIds.TryRead(payload[at..], out ushort id, out bool isLong))
                 return false;
-            bool isLong = (payload[at] & 0x80) != 0;
-            if (payload.Length < at + (isLong ? 2 : 1))
-                return false;
-            ushort id = isLong ? (ushort)(((payload[at] & 0x7F) << 8) | payload[at + 1]) : payload[at];
             d = d with { PictureId = id, HasLongPictureId = isLong, PictureIdOffset = at };
             at += isLong ? 2 : 1;
         }

@@ -104,35 +104,6 @@ internal static class DescriptionReader
         return true;
     }
 
-    /// <summary>The codecs both sides have, in the description's order and under its payload types.</summary>
-    /// <param name="description">The peer's m-section.</param>
-    /// <param name="supported">Ours.</param>
-    /// <param name="listed">The same with the retransmission formats, as an answer lists them.</param>
-    public static IReadOnlyList<RtpCodec> MatchCodecs(
-        MediaDescription description, IReadOnlyList<RtpCodec> supported, out IReadOnlyList<RtpCodec> listed)
-    {
-        List<RtpCodec> matched = [];
-        List<RtpCodec> all = [];
-        foreach (RtpCodec theirs in description.Codecs)
-        {
-            if (theirs.IsRepair || supported.FirstOrDefault(own => CodecNegotiation.AreCompatible(own, theirs)) is not RtpCodec own)
-                continue;
-            RtpCodec? rtx = own.RtxPayloadType is null ? null : CodecNegotiation.RtxOf(theirs.PayloadType, description.Codecs);
-            RtpCodec codec = theirs with
-            {
-                Feedback = [.. theirs.Feedback.Where(own.Feedback.Contains).Distinct()],
-                RtxPayloadType = rtx?.PayloadType,
-            };
-            matched.Add(codec);
-            all.Add(codec);
-            if (rtx is not null)
-                all.Add(rtx with { Feedback = [] });
-        }
-
-        listed = all;
-        return matched;
-    }
-
     /// <summary>The header extensions both sides have, under the description's ids.</summary>
     public static IReadOnlyList<SdpExtMap> MatchExtensions(
         SessionDescription session, MediaDescription description, IReadOnlyList<string> supported)

@@ -25,9 +25,6 @@ public sealed class ReceptionReportBuilder
     /// <summary>The last sender report, null for none yet.</summary>
     public SenderReport? LastSenderReport { get; private set; }
 
-    /// <summary>When it arrived.</summary>
-    public Instant LastSenderReportArrival => _lastSenderReportArrival;
-
     /// <summary>Takes note of a sender report of this source.</summary>
     public void OnSenderReport(Instant arrival, in SenderReport report)
     {

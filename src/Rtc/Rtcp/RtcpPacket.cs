@@ -114,9 +114,6 @@ public readonly ref partial struct RtcpPacket
     /// <summary>The five bits that are a count of reports or sources, or the feedback message type.</summary>
     public byte CountOrFormat => (byte)(Bytes[0] & 0x1F);
 
-    /// <summary>The P bit.</summary>
-    public bool HasPadding => (Bytes[0] & 0x20) != 0;
-
     /// <summary>The first word of the body: whose packet this is, in all types that this library reads; 0 in an empty one.</summary>
     public uint SenderSsrc => Body.Length >= 4 ? BinaryPrimitives.ReadUInt32BigEndian(Body) : 0;
 

@@ -28,9 +28,6 @@ public sealed class TransportFeedbackRecorder
     /// <summary>True where arrivals wait to be reported.</summary>
     public bool HasPending => _started && _next < _end;
 
-    /// <summary>Packets that wait to be reported, the missing among them included.</summary>
-    public int PendingCount => (int)(_end - _next);
-
     /// <summary>Takes note of a packet.</summary>
     public void OnPacket(Instant arrival, ushort sequenceNumber)
     {

@@ -39,9 +39,6 @@ public static class RtpExtensionUris
     /// <summary>Sender-side timing of a video frame.</summary>
     public const string VideoTiming = "http://www.webrtc.org/experiments/rtp-hdrext/video-timing";
 
-    /// <summary>Absolute capture time.</summary>
-    public const string AbsoluteCaptureTime = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
-
     /// <summary>AV1 dependency descriptor.</summary>
     public const string DependencyDescriptor = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 }

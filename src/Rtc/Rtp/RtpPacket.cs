@@ -124,9 +124,4 @@ public readonly ref struct RtpPacket
         packet = new RtpPacket(bytes, offset, extensionOffset, extensionLength, padding);
         return true;
     }
-
-    /// <summary>
-    /// Tells RTP from RTCP where both share a transport (RFC 5761 §4): RTCP's second byte is 192..223.
-    /// </summary>
-    public static bool IsRtcp(ReadOnlySpan<byte> bytes) => bytes.Length >= 2 && bytes[1] is >= 192 and <= 223;
 }

@@ -39,29 +39,4 @@ public static class RtxCodec
         sequenceNumber = ok ? BinaryPrimitives.ReadUInt16BigEndian(rtx.Payload) : (ushort)0;
         return ok;
     }
-
-    /// <summary>Writes the retransmission of a packet as it was sent before, its extensions and contributing sources included.</summary>
-    /// <param name="original">The packet as it was first sent to this receiver.</param>
-    /// <param name="payloadType">The rtx payload type.</param>
-    /// <param name="sequenceNumber">Sequence number of the rtx stream.</param>
-    /// <param name="ssrc">SSRC of the rtx stream.</param>
-    /// <param name="destination">At least two bytes longer than the original.</param>
-    /// <returns>Length of the packet, or 0 where it does not fit. Padding is not repeated.</returns>
-    public static int Wrap(in RtpPacket original, byte payloadType, ushort sequenceNumber, uint ssrc, Span<byte> destination)
-    {
-        ReadOnlySpan<byte> payload = original.Payload;
-        int headerLength = original.HeaderLength;
-        int length = headerLength + Overhead + payload.Length;
-        if (destination.Length < length)
-            return 0;
-
-        original.Bytes[..headerLength].CopyTo(destination);
-        destination[0] &= 0xDF;
-        destination[1] = (byte)((destination[1] & 0x80) | (payloadType & 0x7F));
-        BinaryPrimitives.WriteUInt16BigEndian(destination[2..], sequenceNumber);
-        BinaryPrimitives.WriteUInt32BigEndian(destination[8..], ssrc);
-        BinaryPrimitives.WriteUInt16BigEndian(destination[headerLength..], original.SequenceNumber);
-        payload.CopyTo(destination[(headerLength + Overhead)..]);
-        return length;
-    }
 }

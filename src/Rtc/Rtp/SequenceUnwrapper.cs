@@ -24,35 +24,3 @@ public struct SequenceUnwrapper
     public readonly long Peek(ushort sequenceNumber) =>
         _started ? _last + (short)(sequenceNumber - (ushort)_last) : sequenceNumber;
 }
-
-/// <summary>Extends 32-bit RTP timestamps to 64 bits, taking each as the nearest to the one before it.</summary>
-public struct TimestampUnwrapper
-{
-    private long _last;
-    private bool _started;
-
-    /// <summary>The timestamp unwrapped last.</summary>
-    public readonly long Last => _last;
-
-    /// <summary>Extends a timestamp and makes it the reference for the next.</summary>
-    public long Unwrap(uint timestamp)
-    {
-        _last = Peek(timestamp);
-        _started = true;
-        return _last;
-    }
-
-    /// <summary>Extends a timestamp without remembering it.</summary>
-    public readonly long Peek(uint timestamp) =>
-        _started ? _last + (int)(timestamp - (uint)_last) : timestamp;
-}
-
-/// <summary>Comparison of wrapping numbers (RFC 1982).</summary>
-public static class SequenceNumbers
-{
-    /// <summary>True where <paramref name="a"/> comes after <paramref name="b"/>.</summary>
-    public static bool IsNewer(ushort a, ushort b) => (short)(a - b) > 0;
-
-    /// <summary>True where <paramref name="a"/> comes after <paramref name="b"/>.</summary>
-    public static bool IsNewerTimestamp(uint a, uint b) => (int)(a - b) > 0;
-}

@@ -14,7 +14,6 @@ internal static unsafe partial class LinuxNative
     internal const int EfdCloExec = 0x80000;
 
     internal const int SolSocket = 1;
-    internal const int SoReuseAddr = 2;
     internal const int SoSndBuf = 7;
     internal const int SoRcvBuf = 8;
     internal const int SoSndBufForce = 32;
@@ -45,7 +44,6 @@ internal static unsafe partial class LinuxNative
     internal const int EIo = 5;
     internal const int EAgain = 11;
     internal const int EInval = 22;
-    internal const int EMsgSize = 90;
     internal const int ENoBufs = 105;
 
     [LibraryImport("libc", EntryPoint = "socket", SetLastError = true)]

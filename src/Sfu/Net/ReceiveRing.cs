@@ -36,9 +36,6 @@ internal sealed unsafe class ReceiveRing : IDisposable
 
     public int SlotSize { get; }
 
-    /// <summary>Whether a slot is large enough for merged datagrams.</summary>
-    public bool TakesMerged => SlotSize >= ushort.MaxValue;
-
     public int Count => _count;
 
     /// <summary>The bytes of a datagram: valid, and the receiver's to change, until the next batch.</summary>

@@ -68,8 +68,6 @@ internal sealed class Publication
     /// <summary>Whether others may know of it. A hidden session's tracks are told to nobody.</summary>
     public bool IsAnnounced => !Publisher.Hidden;
 
-    public int DowntrackCount => _count;
-
     /// <summary>Downtracks that wait for a keyframe.</summary>
     public int Waiting { get; set; }
 

@@ -25,8 +25,6 @@ internal sealed partial class SfuWorker
 
     internal SfuSession? FindSession(string id) => _sessions.GetValueOrDefault(id);
 
-    internal SfuRoom? FindRoom(string name) => _rooms.GetValueOrDefault(name);
-
     /// <summary>Makes the session, or returns the one that has this id.</summary>
     /// <exception cref="RoomFullException">The room has as many sessions as it may.</exception>
     internal SfuSession OpenSession(SfuSessionSettings settings)

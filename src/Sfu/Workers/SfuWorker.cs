@@ -58,9 +58,6 @@ internal sealed partial class SfuWorker : IDisposable
 
     public DatagramSocketCounters SocketCounters => _socket.Counters;
 
-    /// <summary>Commands posted and not yet taken may be this many at most.</summary>
-    public int CommandCapacity => _commands.Capacity;
-
     /// <summary>Has the worker's thread do something. From any thread; false (counted) where too much waits already.</summary>
     public bool TryPost(Action<object?, Instant> run, object? state)
     {

@@ -1,5 +1,6 @@
 using Transcribe.AiGateway.Audio;
 using Transcribe.Commands;
+using Transcribe.Rtc.Codecs;
 
 namespace Transcribe.Publishing;
 

@@ -1,6 +1,7 @@
 using CsCheck;
 using Transcribe.AiGateway.Audio;
 using Transcribe.Rtc;
+using Transcribe.Rtc.Codecs;
 
 namespace Transcribe.AiGateway.Tests.Audio;
 

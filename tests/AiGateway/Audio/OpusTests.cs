@@ -6,29 +6,6 @@ namespace Transcribe.AiGateway.Tests.Audio;
 
 public sealed class OpusTests
 {
-    [Theory]
-    [InlineData(0x00, 480)] // SILK 10 ms
-    [InlineData(0x08, 960)]
-    [InlineData(0x10, 1920)]
-    [InlineData(0x18, 2880)]
-    [InlineData(0x60, 480)] // hybrid
-    [InlineData(0x68, 960)]
-    [InlineData(0x80, 120)] // CELT 2.5 ms
-    [InlineData(0xF8, 960)]
-    [InlineData(0xF9, 1920)] // two frames
-    public void Reads_the_duration_of_a_packet(byte toc, int ticks)
-    {
-        Assert.True(OpusPacket.TryGetDuration([toc], out int found));
-        Assert.Equal(ticks, found);
-    }
-
-    [Theory]
-    [InlineData(new byte[0])]
-    [InlineData(new byte[] { 0xFB })] // frame count missing
-    [InlineData(new byte[] { 0xFB, 0 })] // no frames
-    [InlineData(new byte[] { 0x1B, 3 })] // 180 ms
-    public void Refuses_a_packet_without_a_lawful_duration(byte[] packet) => Assert.False(OpusPacket.TryGetDuration(packet, out _));
-
     [Fact]
     public void Decodes_at_16_kHz_what_was_encoded_at_48()
     {
@@ -70,8 +47,6 @@ public sealed class OpusTests
         var pcm = new short[1920];
         Gen.Byte.Array[0, 300].Sample(bytes =>
         {
-            OpusPacket.TryGetDuration(bytes, out int ticks);
-            Assert.InRange(ticks, 0, OpusPacket.MaxTicks);
             decoder.TryDecode(bytes, pcm, out int samples);
             Assert.InRange(samples, 0, pcm.Length);
             decoder.Recover(bytes, pcm.AsSpan(0, 320));

@@ -106,16 +106,6 @@ public sealed class RtpPacketTests
     }
 
     [Fact]
-    public void Tells_rtcp_by_its_packet_type()
-    {
-        Assert.True(RtpPacket.IsRtcp([0x80, 200]));
-        Assert.True(RtpPacket.IsRtcp([0x80, 206]));
-        Assert.False(RtpPacket.IsRtcp([0x80, 111]));
-        Assert.False(RtpPacket.IsRtcp([0x80, 0x80 | 111]));
-        Assert.False(RtpPacket.IsRtcp([0x80]));
-    }
-
-    [Fact]
     public void Never_throws_on_random_bytes() => AnyBytes.Sample(bytes => Touch(bytes), iter: 5000);
 
     [Fact]

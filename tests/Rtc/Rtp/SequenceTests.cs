@@ -23,22 +23,6 @@ public sealed class SequenceTests
     }
 
     [Fact]
-    public void Follows_any_walk_of_timestamps_with_steps_below_half_the_space()
-    {
-        Gen.Select(Gen.UInt, Gen.Int[-int.MaxValue, int.MaxValue].Array[0, 200]).Sample((start, steps) =>
-        {
-            TimestampUnwrapper unwrapper = new();
-            long truth = start;
-            Assert.Equal(truth, unwrapper.Unwrap(start));
-            foreach (int step in steps)
-            {
-                truth += step;
-                Assert.Equal(truth, unwrapper.Unwrap((uint)truth));
-            }
-        });
-    }
-
-    [Fact]
     public void Duplicate_filter_agrees_with_a_set_within_its_window()
     {
         Gen.Select(Gen.Long[0, 70_000], Gen.Int[-600, 700].Array[1, 300]).Sample((start, steps) =>

@@ -305,7 +305,7 @@ public sealed class SessionDescriptionTests
         foreach (MediaDescription media in description.Media)
         {
             _ = (media.Kind, media.IsDataChannel, media.IsRejected, description.TransportOf(media), description.DirectionOf(media));
-            CodecNegotiation.Match(media.Codecs, media.Codecs);
+            CodecNegotiation.Match(media.Codecs, [.. media.Codecs], out _);
         }
 
         string written = description.ToString();
