@@ -43,8 +43,9 @@ public sealed class ChurnTests
         Assert.True(after.Descriptors <= before.Descriptors + 8, $"Descriptors grew: {before} -> {after}");
         Assert.True(after.Threads <= before.Threads + 8, $"Threads grew: {before} -> {after}");
 
-        // The heap breathes with the collector; a leak of one session of some 100 KiB a join would stand out.
-        long allowed = (64 << 20) + (long)(Duration.TotalMinutes * (2 << 20));
+        // The heap breathes with the collector, and a moment with more voices than before makes one more speech decoder
+        // (100 MB) that is kept. Over many minutes a leak of some 30 KiB a join stands out.
+        long allowed = (176 << 20) + (long)(Duration.TotalMinutes * (2 << 20));
         Assert.True(after.ResidentBytes - before.ResidentBytes < allowed, $"Memory grew: {before} -> {after}");
     }
 
