@@ -218,6 +218,9 @@ public sealed class BadInputTests(BadInputTests.Fixture fixture) : IClassFixture
         };
         await Assert.ThrowsAnyAsync<Exception>(() => hub.InvokeAsync<JsonElement>(HubMethods.Join, new { token = new string('x', 600_000) }));
         await closed.Task.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
+        for (int i = 0; i < 200 && fixture.Refusals.Count("hub", "message_invalid") == 0; i++)
+            await Task.Delay(10, TestContext.Current.CancellationToken);
+        Assert.True(fixture.Refusals.Count("hub", "message_invalid") > 0);
         await AssertUnharmedAsync();
     }
 
@@ -289,7 +292,9 @@ public sealed class BadInputTests(BadInputTests.Fixture fixture) : IClassFixture
         using var http = new HttpClient { BaseAddress = Server.Url };
         foreach ((string token, string code) in bad)
         {
+            long before = fixture.Refusals.Count("hub", code);
             Assert.Equal(code, await InvokeAsync(hub, HubMethods.Join, new { token }));
+            Assert.True(fixture.Refusals.Count("hub", code) > before);
 
             // Kestrel's own limit on headers comes first for the huge one.
             if (token.Length > 20_000)
@@ -373,11 +378,12 @@ public sealed class BadInputTests(BadInputTests.Fixture fixture) : IClassFixture
     }
 
     /// <param name="code">The problem's code; null for any.</param>
-    private static async Task RefusedAsync(HttpClient http, HttpMethod method, string path, string? token, HttpContent? body, int status, string? code)
+    private async Task RefusedAsync(HttpClient http, HttpMethod method, string path, string? token, HttpContent? body, int status, string? code)
     {
         using var request = new HttpRequestMessage(method, path) { Content = body };
         if (token is not null)
             request.Headers.TryAddWithoutValidation("Authorization", $"Bearer {token}");
+        long before = code is null ? 0 : fixture.Refusals.Count(null, code);
         using HttpResponseMessage response = await http.SendAsync(request, TestContext.Current.CancellationToken);
         string text = await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
         Assert.True((int)response.StatusCode == status, $"{(int)response.StatusCode} rather than {status} for {method} {path}: {text}");
@@ -385,6 +391,7 @@ public sealed class BadInputTests(BadInputTests.Fixture fixture) : IClassFixture
         using JsonDocument problem = JsonDocument.Parse(text);
         string? told = problem.RootElement.GetProperty("code").GetString();
         Assert.True(code is null ? !string.IsNullOrEmpty(told) : told == code, $"{told} rather than {code} for {method} {path}: {text}");
+        Assert.True(code is null || fixture.Refusals.Count(null, code) > before, $"The refusal \"{code}\" of {method} {path} was not counted.");
         Assert.False(string.IsNullOrWhiteSpace(problem.RootElement.GetProperty("detail").GetString()));
     }
 
@@ -451,6 +458,8 @@ public sealed class BadInputTests(BadInputTests.Fixture fixture) : IClassFixture
     {
         internal MeterReader Meter { get; } = new("Transcribe.Sfu");
 
+        internal RefusalReader Refusals { get; } = new();
+
         public HostedServer Server { get; private set; } = null!;
 
         public RunningCall Call { get; private set; } = null!;
@@ -466,6 +475,7 @@ public sealed class BadInputTests(BadInputTests.Fixture fixture) : IClassFixture
             await Call.DisposeAsync();
             await Server.DisposeAsync();
             Meter.Dispose();
+            Refusals.Dispose();
         }
     }
 }

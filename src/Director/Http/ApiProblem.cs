@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.WebUtilities;
+using Transcribe.Cluster;
 
 namespace Transcribe.Director.Http;
 
@@ -13,10 +14,14 @@ internal sealed class ApiProblem(int status, string code, string message) : Exce
 
     public static ApiProblem NotFound(string message) => new(StatusCodes.Status404NotFound, "not_found", message);
 
-    public IResult ToResult() => Results.Problem(
-        detail: Message,
-        statusCode: status,
-        title: ReasonPhrases.GetReasonPhrase(status),
-        type: "about:blank",
-        extensions: new Dictionary<string, object?> { ["code"] = code });
+    public IResult ToResult()
+    {
+        Refusals.Count("api", code);
+        return Results.Problem(
+            detail: Message,
+            statusCode: status,
+            title: ReasonPhrases.GetReasonPhrase(status),
+            type: "about:blank",
+            extensions: new Dictionary<string, object?> { ["code"] = code });
+    }
 }

@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.Extensions.DependencyInjection;
+using Transcribe.Cluster;
 
 namespace Transcribe.Director.Http;
 
@@ -30,6 +31,7 @@ public static class ProblemPages
                 >= 500 => ("internal", "The server failed; its log says why. Try again."),
                 _ => ("error", "The request cannot be served."),
             };
+            Refusals.Count("api", code);
             problem.Extensions["code"] = code;
             problem.Detail ??= detail;
         });

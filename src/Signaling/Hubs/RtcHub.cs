@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Microsoft.AspNetCore.SignalR;
 using Microsoft.Extensions.Logging;
+using Transcribe.Cluster;
 using Transcribe.Cluster.Bus;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Sfu;
@@ -46,6 +47,10 @@ internal sealed partial class RtcHub(
     public override Task OnDisconnectedAsync(Exception? exception)
     {
         StopJoinTimer();
+
+        // What SignalR's own reader refuses: a message too long, or none of its protocol.
+        if (exception is InvalidDataException)
+            Refusals.Count("hub", "message_invalid");
         if (Session is { } session)
             sessions.Disconnected(session, Context.ConnectionId);
 
@@ -167,7 +172,11 @@ internal sealed partial class RtcHub(
     }
 
     private static HubReply<T> Refuse<T>(string code, string message)
-        where T : class => new(null, new HubError(code, message));
+        where T : class
+    {
+        Refusals.Count("hub", code);
+        return new(null, new HubError(code, message));
+    }
 
     private void StopJoinTimer()
     {

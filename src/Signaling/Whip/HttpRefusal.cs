@@ -1,6 +1,7 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.WebUtilities;
+using Transcribe.Cluster;
 using Transcribe.Signaling.Sessions;
 
 namespace Transcribe.Signaling.Whip;
@@ -25,14 +26,18 @@ internal sealed class HttpRefusal(int status, string code, string message) : Exc
         e.Code,
         e.Message);
 
-    public IResult ToResult() => new Refusal(
-        status,
-        Results.Problem(
-            detail: Message,
-            statusCode: status,
-            title: ReasonPhrases.GetReasonPhrase(status),
-            type: "about:blank",
-            extensions: new Dictionary<string, object?> { ["code"] = Code }));
+    public IResult ToResult()
+    {
+        Refusals.Count("whip", Code);
+        return new Refusal(
+            status,
+            Results.Problem(
+                detail: Message,
+                statusCode: status,
+                title: ReasonPhrases.GetReasonPhrase(status),
+                type: "about:blank",
+                extensions: new Dictionary<string, object?> { ["code"] = Code }));
+    }
 
     private sealed class Refusal(int status, IResult problem) : IResult
     {

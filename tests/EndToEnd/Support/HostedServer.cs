@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
@@ -109,6 +110,36 @@ internal sealed class MeterReader : IDisposable
             return new Dictionary<string, long>(_values, StringComparer.Ordinal);
         }
     }
+
+    public void Dispose() => _listener.Dispose();
+}
+
+/// <summary>What signalling and the HTTP API have refused so far, as "surface/code".</summary>
+internal sealed class RefusalReader : IDisposable
+{
+    private readonly MeterListener _listener = new();
+    private readonly ConcurrentDictionary<string, long> _counts = new(StringComparer.Ordinal);
+
+    public RefusalReader()
+    {
+        _listener.InstrumentPublished = (instrument, listener) =>
+        {
+            if (instrument.Meter.Name == Refusals.MeterName)
+                listener.EnableMeasurementEvents(instrument);
+        };
+        _listener.SetMeasurementEventCallback<long>((_, value, tags, _) =>
+        {
+            string[] parts = ["", ""];
+            foreach ((string key, object? tag) in tags)
+                parts[key == "surface" ? 0 : 1] = $"{tag}";
+            _counts.AddOrUpdate(string.Join('/', parts), value, (_, sum) => sum + value);
+        });
+        _listener.Start();
+    }
+
+    /// <summary>Refusals with this code on one surface ("hub", "whip", "api"), or on all.</summary>
+    public long Count(string? surface, string code) =>
+        _counts.Where(c => c.Key.EndsWith($"/{code}", StringComparison.Ordinal) && (surface is null || c.Key.StartsWith($"{surface}/", StringComparison.Ordinal))).Sum(c => c.Value);
 
     public void Dispose() => _listener.Dispose();
 }
