@@ -231,7 +231,6 @@ public sealed partial class RtcSession
     {
         SrtpReject.Replayed or SrtpReject.TooOld => RtcDropReason.Replayed,
         SrtpReject.Malformed => malformed,
-        SrtpReject.TooManySources => RtcDropReason.TooManyStreams,
         _ => RtcDropReason.AuthenticationFailed,
     };
 

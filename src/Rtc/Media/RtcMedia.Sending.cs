@@ -42,7 +42,7 @@ public sealed partial class RtcMedia
     /// <param name="source">The packet as <see cref="IRtcSessionObserver.OnRtp"/> gave it; left as it is.</param>
     /// <param name="extensions">From the source's <see cref="HeaderExtensions"/> to this one's; make it once per route.</param>
     /// <param name="payloadType">As <see cref="TryGetPayloadType"/> told.</param>
-    /// <param name="sequenceNumber">Of this m-section; each is sent once, and at most 127 behind the highest (SRTP must not use a packet index twice).</param>
+    /// <param name="sequenceNumber">Of this m-section; each is sent once, and at most 1023 behind the highest (SRTP must not use a packet index twice).</param>
     /// <param name="timestamp">For audio the source's own.</param>
     /// <returns>False where it was not sent: see <see cref="CanSend"/>, the packet is too large, or its number used or too old.</returns>
     public bool Send(

@@ -133,10 +133,54 @@ internal static class AesNi
                 nint i = 0;
                 for (; i + BlockLength <= left; i += BlockLength)
                     (Vector128.Load(tail + i) ^ Vector128.Load(s + i)).Store(d + i);
-                for (; i < left; i++)
-                    d[i] = (byte)(tail[i] ^ s[i]);
+                if (i < left)
+                    StorePart(Vector128.Load(tail + i) ^ LoadPart(s + i, (int)(left - i)), d + i, (int)(left - i));
             }
         }
+    }
+
+    /// <summary>1 to 15 bytes, and zeros after them. Reads nothing beside them.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static unsafe Vector128<byte> LoadPart(byte* from, int length)
+    {
+        if (length >= 8)
+        {
+            // The last 8 bytes, less those that the first 8 have already.
+            ulong high = length == 8 ? 0 : *(ulong*)(from + length - 8) >> (8 * (16 - length));
+            return Vector128.Create(*(ulong*)from, high).AsByte();
+        }
+
+        ulong low;
+        if (length >= 4)
+            low = *(uint*)from | ((ulong)*(uint*)(from + length - 4) << (8 * (length - 4)));
+        else
+            low = from[0] | ((ulong)from[length >> 1] << (8 * (length >> 1))) | ((ulong)from[length - 1] << (8 * (length - 1)));
+        return Vector128.Create(low, 0).AsByte();
+    }
+
+    /// <summary>Writes the first 1 to 15 bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static unsafe void StorePart(Vector128<byte> block, byte* to, int length)
+    {
+        ulong rest = block.AsUInt64().GetElement(0);
+        if (length >= 8)
+        {
+            *(ulong*)to = rest;
+            rest = block.AsUInt64().GetElement(1);
+            to += 8;
+            length -= 8;
+        }
+
+        if (length >= 4)
+        {
+            *(uint*)to = (uint)rest;
+            rest >>= 32;
+            to += 4;
+            length -= 4;
+        }
+
+        for (; length > 0; length--, rest >>= 8)
+            *to++ = (byte)rest;
     }
 }
 

@@ -11,8 +11,8 @@ internal sealed class CounterModeSrtpCipher : SrtpCipher
 
     private readonly AesCounterMode _rtp;
     private readonly AesCounterMode _rtcp;
-    private readonly IncrementalHash _rtpHmac;
-    private readonly IncrementalHash _rtcpHmac;
+    private readonly HmacSha1 _rtpHmac;
+    private readonly HmacSha1 _rtcpHmac;
     private readonly byte[] _rtpSalt = new byte[14];
     private readonly byte[] _rtcpSalt = new byte[14];
 
@@ -24,9 +24,9 @@ internal sealed class CounterModeSrtpCipher : SrtpCipher
         SrtpKeyDerivation.Derive(masterKey, masterSalt, SrtpKeyDerivation.RtcpEncryption, key[..16]);
         _rtcp = AesCounterMode.Create(key[..16]);
         SrtpKeyDerivation.Derive(masterKey, masterSalt, SrtpKeyDerivation.RtpAuthentication, key);
-        _rtpHmac = IncrementalHash.CreateHMAC(HashAlgorithmName.SHA1, key);
+        _rtpHmac = HmacSha1.Create(key);
         SrtpKeyDerivation.Derive(masterKey, masterSalt, SrtpKeyDerivation.RtcpAuthentication, key);
-        _rtcpHmac = IncrementalHash.CreateHMAC(HashAlgorithmName.SHA1, key);
+        _rtcpHmac = HmacSha1.Create(key);
         SrtpKeyDerivation.Derive(masterKey, masterSalt, SrtpKeyDerivation.RtpSalt, _rtpSalt);
         SrtpKeyDerivation.Derive(masterKey, masterSalt, SrtpKeyDerivation.RtcpSalt, _rtcpSalt);
         key.Clear();
@@ -40,17 +40,20 @@ internal sealed class CounterModeSrtpCipher : SrtpCipher
         WriteCounter(counter, _rtpSalt, ssrc, index);
         int end = headerLength + payload.Length;
         _rtp.Transform(counter, payload, destination[headerLength..end]);
-        Span<byte> tag = stackalloc byte[AuthenticationKey];
-        RtpTag(destination[..end], index, tag);
+        Span<byte> tag = stackalloc byte[HmacSha1.Length];
+        RtpTag(destination, end, index, tag);
         tag[..Tag].CopyTo(destination[end..]);
     }
 
     public override bool DecryptRtp(Span<byte> packet, int headerLength, uint ssrc, long index)
     {
         int end = packet.Length - Tag;
-        Span<byte> tag = stackalloc byte[AuthenticationKey];
-        RtpTag(packet[..end], index, tag);
-        if (!CryptographicOperations.FixedTimeEquals(tag[..Tag], packet[end..]))
+        Span<byte> tag = stackalloc byte[HmacSha1.Length];
+        Span<byte> received = stackalloc byte[Tag];
+        packet[end..].CopyTo(received);
+        RtpTag(packet, end, index, tag);
+        received.CopyTo(packet[end..]);
+        if (!CryptographicOperations.FixedTimeEquals(tag[..Tag], received))
             return false;
         Span<byte> counter = stackalloc byte[16];
         WriteCounter(counter, _rtpSalt, ssrc, index);
@@ -65,9 +68,8 @@ internal sealed class CounterModeSrtpCipher : SrtpCipher
         Span<byte> body = buffer[SrtpPacket.RtcpHeader..length];
         _rtcp.Transform(counter, body, body);
         BinaryPrimitives.WriteUInt32BigEndian(buffer[length..], index | SrtpPacket.EncryptedFlag);
-        Span<byte> tag = stackalloc byte[AuthenticationKey];
-        _rtcpHmac.AppendData(buffer[..(length + 4)]);
-        _rtcpHmac.GetHashAndReset(tag);
+        Span<byte> tag = stackalloc byte[HmacSha1.Length];
+        _rtcpHmac.Compute(buffer[..(length + 4)], tag);
         tag[..Tag].CopyTo(buffer[(length + 4)..]);
     }
 
@@ -77,9 +79,8 @@ internal sealed class CounterModeSrtpCipher : SrtpCipher
     public override bool DecryptRtcp(Span<byte> packet, uint ssrc, uint trailer)
     {
         int end = packet.Length - Tag;
-        Span<byte> tag = stackalloc byte[AuthenticationKey];
-        _rtcpHmac.AppendData(packet[..end]);
-        _rtcpHmac.GetHashAndReset(tag);
+        Span<byte> tag = stackalloc byte[HmacSha1.Length];
+        _rtcpHmac.Compute(packet[..end], tag);
         if (!CryptographicOperations.FixedTimeEquals(tag[..Tag], packet[end..]))
             return false;
         Span<byte> counter = stackalloc byte[16];
@@ -97,14 +98,11 @@ internal sealed class CounterModeSrtpCipher : SrtpCipher
         _rtcpHmac.Dispose();
     }
 
-    // The tag covers the packet and the rollover counter.
-    private void RtpTag(ReadOnlySpan<byte> authenticated, long index, Span<byte> tag)
+    // The tag covers the packet and the rollover counter, which is put for the while where the tag goes.
+    private void RtpTag(Span<byte> packet, int end, long index, Span<byte> tag)
     {
-        Span<byte> rollover = stackalloc byte[4];
-        BinaryPrimitives.WriteUInt32BigEndian(rollover, (uint)(index >> 16));
-        _rtpHmac.AppendData(authenticated);
-        _rtpHmac.AppendData(rollover);
-        _rtpHmac.GetHashAndReset(tag);
+        BinaryPrimitives.WriteUInt32BigEndian(packet[end..], (uint)(index >> 16));
+        _rtpHmac.Compute(packet[..(end + 4)], tag);
     }
 
     // IV = (salt * 2^16) XOR (SSRC * 2^64) XOR (index * 2^16).

@@ -20,13 +20,13 @@ internal sealed class IntrinsicAeadAes128Gcm : AeadAes128Gcm
 
     // H^16 ... H^1: byte-reversed and times x, so that products need no shift.
     private readonly Vector128<ulong>[] _powers = new Vector128<ulong>[Powers];
-    private readonly bool _wide;
+    private readonly int _width;
 
     /// <param name="key">16 bytes.</param>
-    /// <param name="wide">Whether 512-bit instructions may be used; for tests.</param>
-    public IntrinsicAeadAes128Gcm(ReadOnlySpan<byte> key, bool wide = true)
+    /// <param name="maxWidth">Widest vectors that may be used, in bits; for tests.</param>
+    public IntrinsicAeadAes128Gcm(ReadOnlySpan<byte> key, int maxWidth = 512)
     {
-        _wide = wide && IsWideSupported;
+        _width = Math.Min(maxWidth, Width);
         AesNi.ExpandKey(key, _roundKeys);
         Vector128<ulong> h = Reverse(AesNi.EncryptBlock(_roundKeys, Vector128<byte>.Zero)).AsUInt64();
         ulong low = h.GetElement(0);
@@ -40,7 +40,8 @@ internal sealed class IntrinsicAeadAes128Gcm : AeadAes128Gcm
 
     public static bool IsSupported => AesNi.IsSupported && Pclmulqdq.IsSupported;
 
-    public static bool IsWideSupported => IsSupported && Pclmulqdq.V512.IsSupported && Avx512BW.IsSupported;
+    /// <summary>Bits of the widest vectors that this processor multiplies: 128, 256 or 512.</summary>
+    public static int Width => Pclmulqdq.V512.IsSupported && Avx512BW.IsSupported ? 512 : Pclmulqdq.V256.IsSupported && Avx2.IsSupported ? 256 : 128;
 
     public override void Encrypt(ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> plaintext, Span<byte> ciphertext, Span<byte> tag, ReadOnlySpan<byte> associated)
     {
@@ -82,73 +83,103 @@ internal sealed class IntrinsicAeadAes128Gcm : AeadAes128Gcm
     private Vector128<byte> Tag(Vector128<byte> first, ReadOnlySpan<byte> text, ReadOnlySpan<byte> associated)
     {
         Vector128<byte> mask = AesNi.EncryptBlock(_roundKeys, first);
-        Vector128<ulong> hash = Hash(Vector128<ulong>.Zero, associated);
-        hash = Hash(hash, text);
-        hash ^= Vector128.Create((ulong)text.Length * 8, (ulong)associated.Length * 8);
-        return Reverse(Multiply(hash, _powers[Powers - 1]).AsByte()) ^ mask;
+        Vector128<ulong> lengths = Vector128.Create((ulong)text.Length * 8, (ulong)associated.Length * 8);
+        return Reverse(Hash(associated, text, lengths).AsByte()) ^ mask;
     }
 
+    /// <summary>GHASH of the associated data, the text and the block of their lengths.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    [SkipLocalsInit]
-    private unsafe Vector128<ulong> Hash(Vector128<ulong> hash, ReadOnlySpan<byte> data)
+    private unsafe Vector128<ulong> Hash(ReadOnlySpan<byte> associated, ReadOnlySpan<byte> text, Vector128<ulong> lengths)
     {
-        byte* padded = stackalloc byte[16];
+        Accumulator sum = default;
         fixed (Vector128<ulong>* powers = _powers)
-        fixed (byte* bytes = data)
+        fixed (byte* a = associated)
+        fixed (byte* t = text)
         {
-            byte* at = bytes;
-            nint blocks = data.Length / 16;
-            int rest = data.Length % 16;
-            if (_wide)
+            nint ofAssociated = (associated.Length + 15) / 16;
+            nint ofText = (text.Length + 15) / 16;
+            byte* from = t;
+            nint left = text.Length;
+            Vector128<ulong>* power;
+            if (ofAssociated + ofText < Powers)
             {
-                for (; blocks >= Powers; blocks -= Powers, at += Powers * 16)
-                    hash = HashWide(hash, at, (ulong*)powers);
+                // All of a small packet, the lengths too, is summed up and reduced once.
+                power = powers + (Powers - 1 - ofAssociated - ofText);
+                sum.Add(a, associated.Length, ref power);
             }
-
-            // Up to 16 at a time: block i of n is multiplied by H^(n-i), and the sum reduced once.
-            while (blocks > 0 || rest > 0)
+            else
             {
-                nint whole = Math.Min(blocks, Powers);
-                bool last = rest > 0 && whole == blocks && whole < Powers;
-                nint count = last ? whole + 1 : whole;
-                Vector128<ulong>* power = powers + (Powers - count);
-                Vector128<ulong> low = Vector128<ulong>.Zero;
-                Vector128<ulong> middle = Vector128<ulong>.Zero;
-                Vector128<ulong> high = Vector128<ulong>.Zero;
-                for (nint i = 0; i < whole; i++, at += 16)
+                Vector128<ulong> hash = Whole(a, associated.Length, Vector128<ulong>.Zero, powers);
+                if (_width >= 256)
                 {
-                    Vector128<ulong> block = Reverse(Vector128.Load(at)).AsUInt64() ^ hash;
-                    hash = Vector128<ulong>.Zero;
-                    Vector128<ulong> h = power[i];
-                    low ^= Pclmulqdq.CarrylessMultiply(block, h, 0x00);
-                    high ^= Pclmulqdq.CarrylessMultiply(block, h, 0x11);
-                    middle ^= Pclmulqdq.CarrylessMultiply(block, h, 0x01) ^ Pclmulqdq.CarrylessMultiply(block, h, 0x10);
+                    for (; left >= Powers * 16; left -= Powers * 16, from += Powers * 16)
+                        hash = _width >= 512 ? Hash512(hash, from, (ulong*)powers) : Hash256(hash, from, (ulong*)powers);
                 }
 
-                if (last)
-                {
-                    Vector128<byte>.Zero.Store(padded);
-                    for (int i = 0; i < rest; i++)
-                        padded[i] = at[i];
-                    Vector128<ulong> block = Reverse(Vector128.Load(padded)).AsUInt64() ^ hash;
-                    Vector128<ulong> h = powers[Powers - 1];
-                    low ^= Pclmulqdq.CarrylessMultiply(block, h, 0x00);
-                    high ^= Pclmulqdq.CarrylessMultiply(block, h, 0x11);
-                    middle ^= Pclmulqdq.CarrylessMultiply(block, h, 0x01) ^ Pclmulqdq.CarrylessMultiply(block, h, 0x10);
-                    rest = 0;
-                }
-
-                hash = Reduce(low, middle, high);
-                blocks -= whole;
+                // At most 15 blocks go with that of the lengths.
+                nint before = left / 16 / (Powers - 1) * (Powers - 1) * 16;
+                hash = Whole(from, before, hash, powers);
+                from += before;
+                left -= before;
+                power = powers + (Powers - 1 - ((left + 15) / 16));
+                sum.Carry = hash;
             }
 
-            return hash;
+            sum.Add(from, left, ref power);
+            sum.Add(lengths, *power);
+            return Reduce(sum.Low, sum.Middle, sum.High);
+        }
+    }
+
+    /// <summary>Takes in whole blocks and at last, perhaps, a part of one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static unsafe Vector128<ulong> Whole(byte* from, nint length, Vector128<ulong> hash, Vector128<ulong>* powers)
+    {
+        while (length > 0)
+        {
+            nint part = Math.Min(length, Powers * 16);
+            Vector128<ulong>* power = powers + (Powers - ((part + 15) / 16));
+            Accumulator sum = new() { Carry = hash };
+            sum.Add(from, part, ref power);
+            hash = Reduce(sum.Low, sum.Middle, sum.High);
+            from += part;
+            length -= part;
+        }
+
+        return hash;
+    }
+
+    /// <summary>A sum of products, reduced later; the hash so far goes in with the first block.</summary>
+    private struct Accumulator
+    {
+        public Vector128<ulong> Low;
+        public Vector128<ulong> Middle;
+        public Vector128<ulong> High;
+        public Vector128<ulong> Carry;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public unsafe void Add(byte* from, nint length, ref Vector128<ulong>* power)
+        {
+            for (; length >= 16; length -= 16, from += 16)
+                Add(Reverse(Vector128.Load(from)).AsUInt64(), *power++);
+            if (length > 0)
+                Add(Reverse(AesNi.LoadPart(from, (int)length)).AsUInt64(), *power++);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Add(Vector128<ulong> block, Vector128<ulong> h)
+        {
+            block ^= Carry;
+            Carry = Vector128<ulong>.Zero;
+            Low ^= Pclmulqdq.CarrylessMultiply(block, h, 0x00);
+            High ^= Pclmulqdq.CarrylessMultiply(block, h, 0x11);
+            Middle ^= Pclmulqdq.CarrylessMultiply(block, h, 0x01) ^ Pclmulqdq.CarrylessMultiply(block, h, 0x10);
         }
     }
 
     /// <summary>16 blocks, four in each vector.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static unsafe Vector128<ulong> HashWide(Vector128<ulong> hash, byte* at, ulong* powers)
+    private static unsafe Vector128<ulong> Hash512(Vector128<ulong> hash, byte* at, ulong* powers)
     {
         Vector512<byte> reverse = Vector512.Create(Vector256.Create(ReverseMask, ReverseMask), Vector256.Create(ReverseMask, ReverseMask));
         Vector512<ulong> b0 = Avx512BW.Shuffle(Vector512.Load(at), reverse).AsUInt64() ^ hash.ToVector256().ToVector512();
@@ -173,12 +204,33 @@ internal sealed class IntrinsicAeadAes128Gcm : AeadAes128Gcm
         return Reduce(Sum(low), Sum(middle), Sum(high));
     }
 
+    /// <summary>16 blocks, two in each vector.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<ulong> Sum(Vector512<ulong> lanes)
+    private static unsafe Vector128<ulong> Hash256(Vector128<ulong> hash, byte* at, ulong* powers)
     {
-        Vector256<ulong> half = lanes.GetLower() ^ lanes.GetUpper();
-        return half.GetLower() ^ half.GetUpper();
+        Vector256<byte> reverse = Vector256.Create(ReverseMask, ReverseMask);
+        Vector256<ulong> low = Vector256<ulong>.Zero;
+        Vector256<ulong> middle = Vector256<ulong>.Zero;
+        Vector256<ulong> high = Vector256<ulong>.Zero;
+        Vector256<ulong> carry = hash.ToVector256();
+        for (nint i = 0; i < Powers / 2; i++)
+        {
+            Vector256<ulong> block = Avx2.Shuffle(Vector256.Load(at + (32 * i)), reverse).AsUInt64() ^ carry;
+            Vector256<ulong> h = Vector256.Load(powers + (4 * i));
+            carry = Vector256<ulong>.Zero;
+            low ^= Pclmulqdq.V256.CarrylessMultiply(block, h, 0x00);
+            high ^= Pclmulqdq.V256.CarrylessMultiply(block, h, 0x11);
+            middle ^= Pclmulqdq.V256.CarrylessMultiply(block, h, 0x01) ^ Pclmulqdq.V256.CarrylessMultiply(block, h, 0x10);
+        }
+
+        return Reduce(Sum(low), Sum(middle), Sum(high));
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<ulong> Sum(Vector512<ulong> lanes) => Sum(lanes.GetLower() ^ lanes.GetUpper());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<ulong> Sum(Vector256<ulong> lanes) => lanes.GetLower() ^ lanes.GetUpper();
 
     private static Vector128<ulong> Multiply(Vector128<ulong> a, Vector128<ulong> b) => Reduce(
         Pclmulqdq.CarrylessMultiply(a, b, 0x00),

@@ -4,17 +4,21 @@ namespace Transcribe.Rtc.Srtp;
 
 /// <summary>
 /// Checks and decrypts incoming SRTP and SRTCP of one master key. An SSRC gets state only once a packet of it has
-/// authenticated, so forgeries cannot fill the table. Not thread-safe; allocates only when a new SSRC appears.
+/// authenticated, so forgeries cannot fill the table. Not thread-safe; allocates only when a new SSRC appears. When the
+/// table is full the SSRC that was silent longest gives way; it may come back, but nothing of it is taken twice.
 /// </summary>
 public sealed class SrtpReceiver : IDisposable
 {
     private readonly SrtpCipher _cipher;
     private readonly SsrcTable _sources;
 
+    /// <summary>SSRCs that left the table, of which the highest indices are remembered.</summary>
+    private const int RememberedSources = 16_384;
+
     /// <param name="profile">Protection profile.</param>
     /// <param name="masterKey">16 bytes.</param>
     /// <param name="masterSalt">12 bytes (GCM) or 14 (counter mode).</param>
-    /// <param name="maxSources">Most SSRCs that are tracked; packets of further ones are rejected.</param>
+    /// <param name="maxSources">Most SSRCs that are tracked at a time.</param>
     public SrtpReceiver(SrtpProfile profile, ReadOnlySpan<byte> masterKey, ReadOnlySpan<byte> masterSalt, int maxSources = 4096)
         : this(SrtpCipher.Create(profile, masterKey, masterSalt), profile, maxSources)
     {
@@ -23,7 +27,7 @@ public sealed class SrtpReceiver : IDisposable
     internal SrtpReceiver(SrtpCipher cipher, SrtpProfile profile, int maxSources = 4096)
     {
         _cipher = cipher;
-        _sources = new SsrcTable(maxSources);
+        _sources = new SsrcTable(maxSources, RememberedSources, mayForget: true);
         Profile = profile;
     }
 
@@ -31,7 +35,7 @@ public sealed class SrtpReceiver : IDisposable
 
     public SrtpCounters Counters { get; } = new();
 
-    /// <summary>SSRCs that have sent something authentic.</summary>
+    /// <summary>SSRCs that have sent something authentic and are tracked.</summary>
     public int SourceCount => _sources.Count;
 
     /// <summary>
@@ -85,23 +89,16 @@ public sealed class SrtpReceiver : IDisposable
         uint ssrc = BinaryPrimitives.ReadUInt32BigEndian(packet[8..]);
         ushort sequence = BinaryPrimitives.ReadUInt16BigEndian(packet[2..]);
 
-        long index = sequence;
-        if (_sources.TryGet(ssrc, out SsrcState? state))
-        {
-            index = state.EstimateRtpIndex(sequence);
-            SrtpReject replay = index < 0 ? SrtpReject.TooOld : state.Rtp.Check(index);
-            if (replay != SrtpReject.None)
-                return replay;
-        }
-        else if (_sources.IsFull)
-        {
-            return SrtpReject.TooManySources;
-        }
-
+        bool known = _sources.TryGet(ssrc, out SsrcState? state);
+        state ??= _sources.Propose(ssrc);
+        long index = state.EstimateRtpIndex(sequence);
+        SrtpReject replay = index < 0 ? SrtpReject.TooOld : state.Rtp.Check(index);
+        if (replay != SrtpReject.None)
+            return replay;
         if (!_cipher.DecryptRtp(packet, header, ssrc, index))
             return SrtpReject.BadTag;
-        if (state is null && !_sources.TryGetOrAdd(ssrc, out state))
-            return SrtpReject.TooManySources;
+        if (!known)
+            _sources.TryAdmit(state);
         state.Rtp.Accept(index);
         length = packet.Length - _cipher.TagLength;
         return SrtpReject.None;
@@ -116,24 +113,17 @@ public sealed class SrtpReceiver : IDisposable
         uint trailer = _cipher.ReadRtcpTrailer(packet);
         uint index = trailer & SrtpPacket.MaxRtcpIndex;
         bool known = _sources.TryGet(ssrc, out SsrcState? state);
-        if (known)
-        {
-            SrtpReject replay = state!.Rtcp.Check(index);
-            if (replay != SrtpReject.None)
-                return replay;
-        }
-        else if (_sources.IsFull)
-        {
-            return SrtpReject.TooManySources;
-        }
-
+        state ??= _sources.Propose(ssrc);
+        SrtpReject replay = state.Rtcp.Check(index);
+        if (replay != SrtpReject.None)
+            return replay;
         if ((trailer & SrtpPacket.EncryptedFlag) == 0)
             return SrtpReject.NotEncrypted;
         if (!_cipher.DecryptRtcp(packet, ssrc, trailer))
             return SrtpReject.BadTag;
-        if (!known && !_sources.TryGetOrAdd(ssrc, out state))
-            return SrtpReject.TooManySources;
-        state!.Rtcp.Accept(index);
+        if (!known)
+            _sources.TryAdmit(state);
+        state.Rtcp.Accept(index);
         length = packet.Length - overhead;
         return SrtpReject.None;
     }

@@ -17,9 +17,6 @@ public enum SrtpReject
     /// <summary>The authentication tag is wrong: forged, damaged, or of another key.</summary>
     BadTag,
 
-    /// <summary>The table of SSRCs is full; only packets that authenticate get an entry.</summary>
-    TooManySources,
-
     /// <summary>An SRTCP packet without encryption (E bit clear): authentic, but WebRTC always encrypts.</summary>
     NotEncrypted,
 }

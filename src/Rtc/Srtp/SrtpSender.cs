@@ -8,24 +8,27 @@ namespace Transcribe.Rtc.Srtp;
 /// </summary>
 public sealed class SrtpSender : IDisposable
 {
+    /// <summary>SSRCs that were used and left the table; none of them is forgotten.</summary>
+    private const int RememberedSources = 1 << 20;
+
     private readonly SrtpCipher _cipher;
     private readonly SsrcTable _sources;
 
     /// <param name="profile">Protection profile.</param>
     /// <param name="masterKey">16 bytes.</param>
     /// <param name="masterSalt">12 bytes (GCM) or 14 (counter mode).</param>
-    /// <param name="maxSources">Most SSRCs that are tracked; packets of further ones are refused.</param>
+    /// <param name="maxSources">Most SSRCs that are tracked at a time; the one silent longest gives way.</param>
     public SrtpSender(SrtpProfile profile, ReadOnlySpan<byte> masterKey, ReadOnlySpan<byte> masterSalt, int maxSources = 4096)
     {
         _cipher = SrtpCipher.Create(profile, masterKey, masterSalt);
-        _sources = new SsrcTable(maxSources);
+        _sources = new SsrcTable(maxSources, RememberedSources, mayForget: false);
         Profile = profile;
     }
 
     internal SrtpSender(SrtpCipher cipher, SrtpProfile profile, int maxSources = 4096)
     {
         _cipher = cipher;
-        _sources = new SsrcTable(maxSources);
+        _sources = new SsrcTable(maxSources, RememberedSources, mayForget: false);
         Profile = profile;
     }
 
@@ -42,11 +45,11 @@ public sealed class SrtpSender : IDisposable
 
     /// <summary>
     /// Encrypts an RTP packet in place. <paramref name="buffer"/> must have <see cref="RtpOverhead"/> bytes of room
-    /// after <paramref name="length"/>. Sequence numbers may go back by up to 127, each used once: the same index for two
+    /// after <paramref name="length"/>. Sequence numbers may go back by up to 1023, each used once: the same index for two
     /// different packets (were it only a new header extension) would give the key away (RFC 7714 section 9.1).
     /// </summary>
     /// <returns>
-    /// False when it is not a whole RTP packet, there is no room, too many SSRCs are in use, or the sequence number
+    /// False when it is not a whole RTP packet, there is no room, a million SSRCs were used, or the sequence number
     /// was used before (<see cref="RepeatsRefused"/>).
     /// </returns>
     public bool ProtectRtp(Span<byte> buffer, int length, out int newLength)

@@ -95,4 +95,77 @@ public sealed class CipherCrossCheckTests
             Assert.Equal(expected, plain);
         }
     }
+
+    [Theory]
+    [MemberData(nameof(Implementations))]
+    public void Gcm_equals_the_platforms_for_all_lengths_of_associated_data(string implementation)
+    {
+        Random random = new(7);
+        byte[] key = new byte[16];
+        byte[] nonce = new byte[12];
+        random.NextBytes(key);
+        using AeadAes128Gcm tested = CipherImplementations.Gcm(implementation, key);
+        using PlatformAeadAes128Gcm oracle = new(key);
+        byte[] expectedTag = new byte[16];
+        byte[] tag = new byte[16];
+        for (int ofAssociated = 0; ofAssociated <= 300; ofAssociated++)
+        {
+            foreach (int length in (int[])[0, 1, 15, 16, 47, 160, 223, 224, 225, 239, 240, 241, 255, 256, 257, 480, 511])
+            {
+                byte[] plain = new byte[length];
+                byte[] associated = new byte[ofAssociated];
+                random.NextBytes(nonce);
+                random.NextBytes(plain);
+                random.NextBytes(associated);
+                byte[] expected = new byte[length];
+                byte[] actual = new byte[length];
+                oracle.Encrypt(nonce, plain, expected, expectedTag, associated);
+                tested.Encrypt(nonce, plain, actual, tag, associated);
+                Assert.Equal(expected, actual);
+                Assert.Equal(expectedTag, tag);
+            }
+        }
+    }
+
+    [Fact]
+    public void Hmac_sha1_of_libcrypto_equals_the_platforms_for_all_lengths()
+    {
+        Assert.SkipUnless(LibcryptoSha1.IsSupported, "no libcrypto with SHA-1 on this host");
+        Random random = new(4);
+        byte[] expected = new byte[HmacSha1.Length];
+        byte[] actual = new byte[HmacSha1.Length];
+        for (int length = 0; length <= 1500; length++)
+        {
+            byte[] key = new byte[1 + (length % 64)];
+            byte[] data = new byte[length];
+            random.NextBytes(key);
+            random.NextBytes(data);
+            using LibcryptoHmacSha1 tested = new(key);
+            using PlatformHmacSha1 oracle = new(key);
+            oracle.Compute(data, expected);
+            tested.Compute(data, actual);
+            Assert.Equal(expected, actual);
+        }
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Hmac_sha1_gives_the_tags_of_rfc_2202(bool libcrypto)
+    {
+        Assert.SkipUnless(!libcrypto || LibcryptoSha1.IsSupported, "no libcrypto with SHA-1 on this host");
+        (byte[] Key, byte[] Data, string Tag)[] vectors =
+        [
+            ([.. Enumerable.Repeat((byte)0x0B, 20)], "Hi There"u8.ToArray(), "B617318655057264E28BC0B6FB378C8EF146BE00"),
+            ("Jefe"u8.ToArray(), "what do ya want for nothing?"u8.ToArray(), "EFFCDF6AE5EB2FA2D27416D5F184DF9C259A7C79"),
+            ([.. Enumerable.Repeat((byte)0xAA, 20)], [.. Enumerable.Repeat((byte)0xDD, 50)], "125D7342B9AC11CD91A39AF48AA17B4F63F175D3"),
+        ];
+        foreach ((byte[] key, byte[] data, string tag) in vectors)
+        {
+            using HmacSha1 hmac = libcrypto ? new LibcryptoHmacSha1(key) : new PlatformHmacSha1(key);
+            byte[] actual = new byte[HmacSha1.Length];
+            hmac.Compute(data, actual);
+            Assert.Equal(tag, Convert.ToHexString(actual));
+        }
+    }
 }

@@ -10,17 +10,19 @@ internal static class CipherImplementations
         get
         {
             yield return "platform";
-            if (IntrinsicAeadAes128Gcm.IsSupported)
-                yield return "intrinsics";
-            if (IntrinsicAeadAes128Gcm.IsWideSupported)
-                yield return "wide intrinsics";
+            foreach (int width in (int[])[128, 256, 512])
+            {
+                if (IntrinsicAeadAes128Gcm.IsSupported && IntrinsicAeadAes128Gcm.Width >= width)
+                    yield return $"intrinsics of {width} bits";
+            }
         }
     }
 
     public static AeadAes128Gcm Gcm(string name, byte[] key) => name switch
     {
-        "intrinsics" => new IntrinsicAeadAes128Gcm(key, wide: false),
-        "wide intrinsics" => new IntrinsicAeadAes128Gcm(key),
+        "intrinsics of 128 bits" => new IntrinsicAeadAes128Gcm(key, 128),
+        "intrinsics of 256 bits" => new IntrinsicAeadAes128Gcm(key, 256),
+        "intrinsics of 512 bits" => new IntrinsicAeadAes128Gcm(key, 512),
         _ => new PlatformAeadAes128Gcm(key),
     };
 

@@ -108,17 +108,17 @@ public sealed class SrtpTests
     public void Replays_and_packets_behind_the_window_are_rejected(SrtpProfile profile)
     {
         (SrtpSender sender, SrtpReceiver receiver) = Pair(profile);
-        byte[][] packets = [.. Enumerable.Range(0, 300).Select(i => Protect(sender, (ushort)i))];
-        Assert.True(receiver.TryUnprotectRtp([.. packets[200]], out _));
-        Assert.False(receiver.TryUnprotectRtp([.. packets[200]], out _, out SrtpReject reject));
+        byte[][] packets = [.. Enumerable.Range(0, 2000).Select(i => Protect(sender, (ushort)i))];
+        Assert.True(receiver.TryUnprotectRtp([.. packets[1200]], out _));
+        Assert.False(receiver.TryUnprotectRtp([.. packets[1200]], out _, out SrtpReject reject));
         Assert.Equal(SrtpReject.Replayed, reject);
-        Assert.True(receiver.TryUnprotectRtp([.. packets[200 - 127]], out _));
-        Assert.False(receiver.TryUnprotectRtp([.. packets[200 - 127]], out _, out reject));
+        Assert.True(receiver.TryUnprotectRtp([.. packets[1200 - 1023]], out _));
+        Assert.False(receiver.TryUnprotectRtp([.. packets[1200 - 1023]], out _, out reject));
         Assert.Equal(SrtpReject.Replayed, reject);
-        Assert.False(receiver.TryUnprotectRtp([.. packets[200 - 128]], out _, out reject));
+        Assert.False(receiver.TryUnprotectRtp([.. packets[1200 - 1024]], out _, out reject));
         Assert.Equal(SrtpReject.TooOld, reject);
-        Assert.True(receiver.TryUnprotectRtp([.. packets[299]], out _));
-        Assert.False(receiver.TryUnprotectRtp([.. packets[200]], out _, out reject));
+        Assert.True(receiver.TryUnprotectRtp([.. packets[1999]], out _));
+        Assert.False(receiver.TryUnprotectRtp([.. packets[1200]], out _, out reject));
         Assert.Equal(SrtpReject.Replayed, reject);
         Assert.Equal(3, receiver.Counters.Rejected(SrtpReject.Replayed));
         Assert.Equal(1, receiver.Counters.Rejected(SrtpReject.TooOld));
@@ -177,31 +177,111 @@ public sealed class SrtpTests
         Assert.True(receiver.TryUnprotectRtp(Protect(sender, 50), out _));
 
         // So far back that nobody knows whether it was used.
-        Protect(sender, 1000);
+        Protect(sender, 2000);
         Assert.False(sender.ProtectRtp([.. Rtp(800, 50), .. new byte[16]], 62, out _));
         Assert.Equal(3, sender.RepeatsRefused);
     }
 
     [Theory]
     [MemberData(nameof(Profiles))]
-    public void The_table_of_sources_is_bounded_and_forgeries_do_not_fill_it(SrtpProfile profile)
+    public void A_packet_that_was_repaired_late_is_sent_once(SrtpProfile profile)
+    {
+        (SrtpSender sender, SrtpReceiver receiver) = Pair(profile);
+        for (int i = 0; i < 1500; i++)
+        {
+            if (i is not (700 or 701))
+                Assert.True(receiver.TryUnprotectRtp(Protect(sender, (ushort)i), out _));
+        }
+
+        Assert.True(receiver.TryUnprotectRtp(Protect(sender, 700), out _));
+        Assert.True(receiver.TryUnprotectRtp(Protect(sender, 701), out _));
+        foreach (ushort repeated in (ushort[])[699, 700, 701, 702, 1499])
+            Assert.False(sender.ProtectRtp([.. Rtp(repeated, 50), .. new byte[16]], 62, out _));
+        Assert.Equal(5, sender.RepeatsRefused);
+    }
+
+    [Theory]
+    [MemberData(nameof(Profiles))]
+    public void Forgeries_take_no_place_among_the_sources(SrtpProfile profile)
     {
         byte[] key = new byte[16];
         byte[] salt = new byte[profile.MasterSaltLength()];
         using SrtpSender sender = new(profile, key, salt);
         using SrtpReceiver receiver = new(profile, key, salt, maxSources: 3);
+        byte[] first = Protect(sender, 1, 1);
+        Assert.True(receiver.TryUnprotectRtp([.. first], out _));
         for (uint ssrc = 100; ssrc < 200; ssrc++)
         {
             byte[] forged = Protect(sender, 1, ssrc);
             forged[^1] ^= 1;
-            Assert.False(receiver.TryUnprotectRtp(forged, out _));
+            Assert.False(receiver.TryUnprotectRtp(forged, out _, out SrtpReject reject));
+            Assert.Equal(SrtpReject.BadTag, reject);
         }
 
-        for (uint ssrc = 1; ssrc <= 3; ssrc++)
+        Assert.Equal(1, receiver.SourceCount);
+        Assert.False(receiver.TryUnprotectRtp([.. first], out _));
+    }
+
+    [Theory]
+    [MemberData(nameof(Profiles))]
+    public void A_long_session_goes_through_any_number_of_sources_and_takes_nothing_twice(SrtpProfile profile)
+    {
+        byte[] key = new byte[16];
+        byte[] salt = new byte[profile.MasterSaltLength()];
+        using SrtpSender sender = new(profile, key, salt, maxSources: 8);
+        using SrtpReceiver receiver = new(profile, key, salt, maxSources: 8);
+
+        // One that rolled over, then goes silent while hundreds come and go.
+        for (int i = 0; i < 70_000; i += 1000)
+            Assert.True(receiver.TryUnprotectRtp(Protect(sender, (ushort)i, 1), out _));
+        List<byte[]> recorded = [];
+        for (uint ssrc = 1000; ssrc < 1500; ssrc++)
+        {
+            byte[] packet = Protect(sender, 5, ssrc);
+            recorded.Add([.. packet]);
+            Assert.True(receiver.TryUnprotectRtp(packet, out _));
+
+            // This one stays in use.
+            Assert.True(receiver.TryUnprotectRtp(Protect(sender, (ushort)ssrc, 2), out _));
+        }
+
+        Assert.Equal(8, receiver.SourceCount);
+        foreach (byte[] packet in recorded)
+        {
+            Assert.False(receiver.TryUnprotectRtp([.. packet], out _, out SrtpReject reject));
+            Assert.Equal(SrtpReject.Replayed, reject);
+        }
+
+        Assert.False(sender.ProtectRtp([.. Rtp(5, 50, 1000), .. new byte[16]], 62, out _));
+        Assert.False(sender.ProtectRtp([.. Rtp(unchecked((ushort)69_000), 50, 1), .. new byte[16]], 62, out _));
+
+        // The silent one comes back in the same rollover, on both ends.
+        Assert.True(receiver.TryUnprotectRtp(Protect(sender, unchecked((ushort)69_001), 1), out _));
+        Assert.True(receiver.TryUnprotectRtp(Protect(sender, 6, 1000), out _));
+    }
+
+    [Theory]
+    [MemberData(nameof(Profiles))]
+    public void Rtcp_indices_go_on_after_a_source_was_replaced(SrtpProfile profile)
+    {
+        byte[] key = new byte[16];
+        byte[] salt = new byte[profile.MasterSaltLength()];
+        using SrtpSender sender = new(profile, key, salt, maxSources: 2);
+        using SrtpReceiver receiver = new(profile, key, salt, maxSources: 2);
+        byte[] first = ProtectRtcp();
+        Assert.True(receiver.TryUnprotectRtcp([.. first], out _));
+        for (uint ssrc = 1; ssrc <= 5; ssrc++)
             Assert.True(receiver.TryUnprotectRtp(Protect(sender, 1, ssrc), out _));
-        Assert.False(receiver.TryUnprotectRtp(Protect(sender, 1, 4), out _, out SrtpReject reject));
-        Assert.Equal(SrtpReject.TooManySources, reject);
-        Assert.True(receiver.TryUnprotectRtp(Protect(sender, 2, 1), out _));
+        Assert.False(receiver.TryUnprotectRtcp([.. first], out _, out SrtpReject reject));
+        Assert.Equal(SrtpReject.Replayed, reject);
+        Assert.True(receiver.TryUnprotectRtcp(ProtectRtcp(), out _));
+
+        byte[] ProtectRtcp()
+        {
+            byte[] packet = [.. Rtcp(28), .. new byte[20]];
+            Assert.True(sender.ProtectRtcp(packet, 28, out int length));
+            return packet[..length];
+        }
     }
 
     [Theory]
