@@ -52,6 +52,9 @@ internal sealed class Downtrack
     /// <summary>Whether NACKs can be answered: a retransmission stream was negotiated.</summary>
     public bool CanRepair { get; }
 
+    /// <summary>The slot of the other kind that shares its stream id: receivers play the two in sync. Null for none.</summary>
+    public Downtrack? Partner { get; private set; }
+
     /// <summary>The track it carries; null for a free slot.</summary>
     public Publication? Source { get; private set; }
 
@@ -70,6 +73,18 @@ internal sealed class Downtrack
     /// <summary>Whether the subscriber negotiated the codec of a track.</summary>
     public bool CanCarry(Publication publication) =>
         publication.Kind == Kind && (publication.Codec is not RtpCodec codec || Media.TryGetPayloadType(codec, out _));
+
+    /// <summary>How well a track suits the pair: 2 next to its publisher's other track, 1 next to a free slot or alone, 0 next to somebody else's.</summary>
+    public int Fit(Publication publication) =>
+        Partner?.Source is not Publication other ? 1 : ReferenceEquals(other.Publisher, publication.Publisher) ? 2 : 0;
+
+    /// <summary>Makes this slot and another the two of one stream id; with null this one is alone again.</summary>
+    public void PairWith(Downtrack? other)
+    {
+        Partner?.Partner = null;
+        Partner = other;
+        other?.Partner = this;
+    }
 
     /// <summary>Carries this track from now on; video from its next keyframe, which is asked for.</summary>
     public void Attach(Publication publication)
@@ -183,7 +198,20 @@ internal sealed class Downtrack
     {
         // Before the first packet of a new video source its timestamp offset is not known.
         if (Kind == TrackKind.Audio || _sequence.IsRunning)
-            Media.SetSenderReportSource(report, arrival, _clockRate, _timestampOffset);
+            Report(report, arrival);
+    }
+
+    private void Report(SenderReport report, Instant arrival)
+    {
+        // Receivers sync a pair by its NTP times. Two publishers' clocks would hold one track back by their difference,
+        // so video beside somebody else's voice is told on the clock of that voice.
+        if (Kind == TrackKind.Video && Partner?.Source is Publication voice && !ReferenceEquals(voice.Publisher, Source!.Publisher)
+            && voice.TryGetSenderReport(out SenderReport theirs, out Instant then))
+        {
+            report = report with { Ntp = new NtpClock(then, theirs.Ntp).At(arrival) };
+        }
+
+        Media.SetSenderReportSource(report, arrival, _clockRate, _timestampOffset);
     }
 
     private void Start(Instant now, uint timestamp)
@@ -199,7 +227,7 @@ internal sealed class Downtrack
                     ? unchecked(_lastTimestamp + (uint)Math.Max(1, (long)((now - _lastSent).TotalSeconds * _clockRate)) - timestamp)
                     : 0;
                 if (Source!.TryGetSenderReport(out SenderReport report, out Instant arrival))
-                    Media.SetSenderReportSource(report, arrival, _clockRate, _timestampOffset);
+                    Report(report, arrival);
             }
         }
 

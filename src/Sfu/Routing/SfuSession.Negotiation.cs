@@ -31,6 +31,7 @@ internal sealed partial class SfuSession
         }
 
         List<(RtcMedia Media, PublishedMedia Description)> published = Sort(request.Tracks);
+        NameSlots();
         string answer = _rtc.CreateAnswer(now);
         Worker.RegisterUfrag(this, _rtc.LocalUfrag);
 
@@ -121,6 +122,27 @@ internal sealed partial class SfuSession
         return published;
     }
 
+    /// <summary>
+    /// The i-th audio slot and the i-th video slot get one stream id, so that receivers play the two in sync.
+    /// </summary>
+    private void NameSlots()
+    {
+        HashSet<(MediaKind Kind, string StreamId)> taken =
+            [.. _slots.Where(s => !s.Media.IsStopped).Select(s => (s.Media.Kind, s.Media.LocalStreamId))];
+        foreach (MediaKind kind in (ReadOnlySpan<MediaKind>)[MediaKind.Audio, MediaKind.Video])
+        {
+            int pair = 0;
+            foreach (RtcMedia media in _rtc.Media)
+            {
+                if (media.Kind != kind || media.Tag is not null || media.Direction != MediaDirection.SendOnly)
+                    continue;
+                while (!taken.Add((kind, $"slots{pair}")))
+                    pair++;
+                media.LocalStreamId = $"slots{pair}";
+            }
+        }
+    }
+
     private static TrackSource DefaultSource(MediaKind kind) => kind == MediaKind.Audio ? TrackSource.Microphone : TrackSource.Camera;
 
     /// <summary>Ends what the client no longer sends, and slots it no longer receives on.</summary>
@@ -135,6 +157,8 @@ internal sealed partial class SfuSession
 
         foreach (Downtrack slot in _slots.Where(s => s.Media.IsStopped || !s.Media.Direction.Sends()))
             slot.Detach();
+        foreach (Downtrack slot in _slots.Where(s => s.Media.IsStopped))
+            slot.PairWith(null);
         _slots.RemoveAll(s => s.Media.IsStopped);
         Room.Unpublish(ended, except: this);
     }
@@ -147,6 +171,7 @@ internal sealed partial class SfuSession
             {
                 var slot = new Downtrack(this, media, NewSequenceNumber());
                 media.Tag = slot;
+                slot.PairWith(_slots.Find(s => s.Kind != slot.Kind && s.Media.LocalStreamId == media.LocalStreamId));
                 _slots.Add(slot);
             }
         }

@@ -55,17 +55,16 @@ internal sealed partial class SfuSession
             if (_carried.Contains(publication) || !Wants(publication))
                 continue;
             Downtrack? slot = null;
+            int best = -1;
             bool anyFree = false;
             foreach (Downtrack candidate in _slots)
             {
                 if (candidate.Source is not null || candidate.Kind != publication.Kind || !candidate.Media.Direction.Sends())
                     continue;
                 anyFree = true;
-                if (candidate.CanCarry(publication))
-                {
-                    slot = candidate;
-                    break;
-                }
+                int fit = candidate.CanCarry(publication) ? candidate.Fit(publication) : -1;
+                if (fit > best)
+                    (slot, best) = (candidate, fit);
             }
 
             if (slot is not null)

@@ -2,6 +2,7 @@ using Transcribe.Cluster.Rooms;
 using Transcribe.Cluster.Sfu;
 using Transcribe.Rtc;
 using Transcribe.Rtc.Media;
+using Transcribe.Rtc.Rtcp;
 using Transcribe.Sfu.Routing;
 using Transcribe.Sfu.Tests.Simulation;
 using Transcribe.Sfu.Workers;
@@ -288,13 +289,42 @@ public sealed class ForwardingTests
         }
 
         Assert.NotEmpty(bob.SenderReports);
-        Transcribe.Rtc.Rtcp.SenderReport report = bob.SenderReports[^1];
-
+        SenderReport report = bob.SenderReports[^1].Report;
         DateTimeOffset told = report.Ntp.ToDateTimeOffset();
         DateTimeOffset publisher = world.Clock.GetUtcNow() - TestPeer.ClockError;
         Assert.InRange((publisher - told).TotalSeconds, -0.5, 3);
         double behind = unchecked((int)(timestamp - report.RtpTimestamp)) / 48_000.0;
         Assert.InRange(behind - (publisher - told).TotalSeconds, -0.1, 0.1);
+    }
+
+    /// <summary>Browsers sync what shares a stream id by these times: another publisher's clock would hold it back for seconds.</summary>
+    [Fact]
+    public void Video_beside_somebody_elses_voice_is_reported_on_the_clock_of_that_voice()
+    {
+        using var world = new SfuWorld();
+        (TestPeer alice, RtcMedia microphone) = Publisher(world, MediaKind.Audio);
+        world.ClockError = TestPeer.ClockError - TimeSpan.FromMinutes(1);
+        TestPeer carol = world.Connect("carol", p => p.Publish(MediaKind.Video));
+        RtcMedia camera = carol.Rtc.Media[0];
+        TestPeer bob = world.Connect("bob", p =>
+        {
+            p.AddSlot(MediaKind.Audio);
+            p.AddSlot(MediaKind.Video);
+        });
+        for (uint i = 0; i < 500; i++)
+        {
+            alice.SendAudio(microphone, i * 960);
+            carol.SendVideo(camera, i * 1800, keyframe: i % 50 == 0);
+            world.Run(Frame);
+        }
+
+        double Behind(RtcMedia media) => (world.Clock.GetUtcNow() - TestPeer.ClockError
+            - bob.SenderReports.Last(r => r.Mid == media.Mid).Report.Ntp.ToDateTimeOffset()).TotalSeconds;
+        Assert.InRange(Behind(bob.Rtc.Media[0]), 0, 6);
+        Assert.InRange(Behind(bob.Rtc.Media[1]), 0, 6);
+        uint sent = 499 * 1800;
+        SenderReport video = bob.SenderReports.Last(r => r.Mid == bob.Rtc.Media[1].Mid).Report;
+        Assert.InRange((int)(sent - video.RtpTimestamp) / 90_000.0 - Behind(bob.Rtc.Media[1]), -0.1, 0.1);
     }
 
     [Fact]

@@ -58,6 +58,51 @@ public sealed class SlotTests
         Assert.Single(world.SessionEvents<SessionNeedsMedia>(viewer));
     }
 
+    [Theory]
+    [InlineData(null)]
+    [InlineData("*")]
+    public void The_nth_audio_slot_and_the_nth_video_slot_share_a_stream(string? only)
+    {
+        using var world = new SfuWorld();
+        TestPeer viewer = Watch(world, "viewer", audio: 2, video: 2, s => s with { OnlyParticipant = only });
+        string[] Streams() => [.. viewer.Rtc.Media.Where(m => !m.IsStopped).Select(m => m.RemoteStreamId!)];
+        Assert.Equal(["slots0", "slots1", "slots0", "slots1"], Streams());
+
+        // The place of a slot that is gone is taken by the next one.
+        viewer.Rtc.Media[0].Stop();
+        viewer.Negotiate();
+        Assert.Equal(["slots1", "slots0", "slots1"], Streams());
+        RtcMedia audio = viewer.AddSlot(MediaKind.Audio);
+        viewer.AddSlot(MediaKind.Audio);
+        viewer.Negotiate();
+        Assert.Equal("slots0", audio.RemoteStreamId);
+        Assert.Equal(["slots0", "slots0", "slots1", "slots1", "slots2"], Streams().Order());
+    }
+
+    [Fact]
+    public void A_participants_microphone_and_camera_take_slots_of_one_stream()
+    {
+        using var world = new SfuWorld();
+        TestPeer viewer = Watch(world, "viewer", audio: 3, video: 3);
+        string[] Streams() =>
+            [.. viewer.Session.Slots.Where(s => s.Source is not null)
+                .GroupBy(s => s.Media.LocalStreamId, s => $"{s.Source!.Publisher.Participant} {s.Kind}")
+                .OrderBy(g => g.Key).Select(g => string.Join(", ", g))];
+        Publish(world, "alice", MediaKind.Audio);
+        Publish(world, "bob", MediaKind.Video, MediaKind.Audio);
+        Assert.Equal(["alice Audio", "bob Audio, bob Video"], Streams());
+        TestPeer carol = Publish(world, "carol", MediaKind.Audio, MediaKind.Video);
+        Assert.Equal(["alice Audio", "bob Audio, bob Video", "carol Audio, carol Video"], Streams());
+
+        // Only where nothing else is free do two people share one.
+        Publish(world, "dave", MediaKind.Video);
+        Assert.Equal(["alice Audio, dave Video", "bob Audio, bob Video", "carol Audio, carol Video"], Streams());
+        world.Worker.CloseSession(carol.Session, "left");
+        world.Settle();
+        Publish(world, "erin", MediaKind.Video, MediaKind.Audio);
+        Assert.Equal(["alice Audio, dave Video", "bob Audio, bob Video", "erin Audio, erin Video"], Streams());
+    }
+
     [Fact]
     public void A_need_is_told_once_and_again_only_when_it_changes()
     {

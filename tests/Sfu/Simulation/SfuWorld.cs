@@ -58,6 +58,9 @@ internal sealed class SfuWorld : IDisposable
     /// <summary>Datagrams of a peer for which this is true are lost.</summary>
     public Func<TestPeer, byte[], bool> LoseFromPeer { get; set; } = (_, _) => false;
 
+    /// <summary>How far the wall clock of whoever joins next is behind the SFU's.</summary>
+    public TimeSpan ClockError { get; set; } = TestPeer.ClockError;
+
     /// <summary>Opens a session; the peer has yet to offer.</summary>
     public TestPeer Join(
         string participant, Grants? grants = null, string room = "demo", Func<SfuSessionSettings, SfuSessionSettings>? settings = null)
@@ -65,7 +68,7 @@ internal sealed class SfuWorld : IDisposable
         int number = _nextPeer++;
         var wanted = new SfuSessionSettings($"S{number}", room, participant, grants ?? Everything);
         SfuSession session = Worker.OpenSession(settings?.Invoke(wanted) ?? wanted);
-        var peer = new TestPeer(this, session, TransportAddress.FromIPv4(0x0A00_0100u + (uint)number, 5000), Certificate);
+        var peer = new TestPeer(this, session, TransportAddress.FromIPv4(0x0A00_0100u + (uint)number, 5000), Certificate, ClockError);
         _peers.Add(peer.Address, peer);
         return peer;
     }

@@ -16,14 +16,14 @@ internal sealed record ReceivedPacket(string Mid, uint Ssrc, ushort SequenceNumb
 /// <summary>A real client: full ICE, DTLS, SRTP and SCTP, with a virtual network card.</summary>
 internal sealed class TestPeer : IRtcSessionObserver
 {
-    /// <summary>How far the clients' wall clocks are behind the SFU's.</summary>
+    /// <summary>How far the clients' wall clocks are behind the SFU's, if nothing else is said.</summary>
     public static readonly TimeSpan ClockError = TimeSpan.FromHours(7);
 
     private readonly SfuWorld _world;
     private readonly Queue<byte[]> _outbox = new();
     private readonly List<PublishedMedia> _published = [];
 
-    public TestPeer(SfuWorld world, SfuSession session, TransportAddress address, DtlsCertificate certificate)
+    public TestPeer(SfuWorld world, SfuSession session, TransportAddress address, DtlsCertificate certificate, TimeSpan clockError)
     {
         (_world, Session, Address, PublicAddress) = (world, session, address, address);
         Rtc = new RtcSession(
@@ -31,7 +31,7 @@ internal sealed class TestPeer : IRtcSessionObserver
             {
                 Certificate = certificate,
                 DtlsExecutor = DtlsLockStepExecutor.Instance,
-                WallClockAtZero = world.Clock.GetUtcNow() - ClockError - (world.Now - Instant.Zero),
+                WallClockAtZero = world.Clock.GetUtcNow() - clockError - (world.Now - Instant.Zero),
             },
             this);
         Rtc.AddLocalCandidate(IceCandidate.CreateHost(address));
@@ -56,7 +56,7 @@ internal sealed class TestPeer : IRtcSessionObserver
 
     public List<RtcDataChannel> Channels { get; } = [];
 
-    public List<SenderReport> SenderReports { get; } = [];
+    public List<(string Mid, SenderReport Report)> SenderReports { get; } = [];
 
     public int KeyframeRequests { get; private set; }
 
@@ -127,7 +127,7 @@ internal sealed class TestPeer : IRtcSessionObserver
             media.Mid, packet.Ssrc, packet.SequenceNumber, packet.Timestamp, packet.PayloadType, packet.Marker, packet.Payload.ToArray(), level));
     }
 
-    public void OnSenderReport(RtcMedia media, in SenderReport report, Instant arrival) => SenderReports.Add(report);
+    public void OnSenderReport(RtcMedia media, in SenderReport report, Instant arrival) => SenderReports.Add((media.Mid, report));
 
     public void OnKeyframeRequest(RtcMedia media)
     {
