@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using Transcribe.AiGateway.Audio;
 using Transcribe.Commands;
 using Transcribe.Publishing;
+using Transcribe.Rtc.Codecs;
 using Transcribe.Transcribe.Tests.Support;
 
 namespace Transcribe.Transcribe.Tests;
