@@ -8,7 +8,7 @@ namespace Transcribe.Commands;
 
 internal static class ModelsCommand
 {
-    public static Command Create() => new("models", "Speech models: what is known, what is here, fetch one.") { CreateList(), CreateDownload() };
+    public static Command Create() => new("models", "Speech models: what is known, what is here, fetch one.") { CreateList(), CreateFetch() };
 
     private static Command CreateList()
     {
@@ -36,10 +36,10 @@ internal static class ModelsCommand
         return command;
     }
 
-    private static Command CreateDownload()
+    private static Command CreateFetch()
     {
         var name = new Argument<string>("model") { Description = "Name of the model (\"base.en\")." };
-        var command = new Command("download", "Downloads a model, going on where an earlier try stopped, and checks it.") { name };
+        var command = new Command("fetch", "Downloads a model, going on where an earlier try stopped, and checks it.") { name };
         command.SetAction(async (arguments, cancellationToken) =>
         {
             string wanted = arguments.GetRequiredValue(name);

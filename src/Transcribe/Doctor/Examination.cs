@@ -55,7 +55,7 @@ internal static class Examination
         string[] here = [.. ModelManifest.BuiltIn.Models.Where(m => manager.Find(m) is not null).Select(m => m.Name)];
         return here.Length > 0
             ? new("whisper.cpp", Severity.Fine, $"found, with {string.Join(", ", here)}")
-            : new("whisper.cpp", Severity.Limited, "found, but there is no model: it is downloaded when transcription is first switched on, or by hand", "transcribe models download base.en");
+            : new("whisper.cpp", Severity.Limited, "found, but there is no model: it is downloaded when transcription is first switched on, or by hand", "transcribe models fetch base.en");
     }
 
     private static Finding VoiceActivity() => File.Exists(Path.Combine(ModelManagerOptions.FromEnvironment().Directory, "silero_vad_v5.onnx"))
