@@ -86,7 +86,7 @@ public sealed class CommandLineTests
         { ["token", "demo", "alice", "--hours", "1e9"], "--hours" },
         { ["token", "demo", "alice", "--api-secret", "short"], "32" },
         { ["publish", "demo", "/no/such/file.wav"], "/no/such/file.wav" },
-        { ["models", "download", "enormous.xx"], "base.en" },
+        { ["models", "fetch", "enormous.xx"], "base.en" },
         { ["listen", "demo", "--url", "where?"], "\"where?\"" },
         { ["listen", "demo", "--url", "/etc/passwd"], "\"/etc/passwd\"" },
         { ["listen", "demo", "--seconds", "-1"], "--seconds is -1" },
