@@ -14,6 +14,7 @@ internal static class CommandLine
         PublishCommand.Create(),
         ModelsCommand.Create(),
         DoctorCommand.Create(),
+        BenchCommand.Create(),
     };
 }
 
