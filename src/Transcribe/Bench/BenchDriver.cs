@@ -76,6 +76,8 @@ internal sealed class BenchDriver : IDisposable
         int finished = 0;
         void Start(Instant now)
         {
+            if (next == plans.Count)
+                return;
             var peer = new BenchPeer(this, _peers.Count, plans[next++], _options);
             _peers.Add(peer);
             peer.Completed = (p, ok) =>
@@ -84,7 +86,7 @@ internal sealed class BenchDriver : IDisposable
                     connected.Add(p);
                 if (++finished == plans.Count)
                     completion.TrySetResult(connected);
-                else if (next < plans.Count)
+                else
                     Post(Start);
             };
             server.Ask(peer.MakeJoin(now), reply => Post(later => peer.OnAnswer(later, reply)));
@@ -92,7 +94,7 @@ internal sealed class BenchDriver : IDisposable
 
         Post(now =>
         {
-            for (int i = 0; i < atOnce && next < plans.Count; i++)
+            for (int i = 0; i < atOnce; i++)
                 Start(now);
         });
         return completion.Task;
