@@ -17,15 +17,34 @@ public sealed partial class RtcSession
     /// <returns>False where there is no path or no room for the authentication tag.</returns>
     internal bool SendRtp(Instant now, int length)
     {
-        if (_srtpOut is null || _closed || _ice.SelectedPath is not TransportPath path)
-            return false;
-        if (!_srtpOut.ProtectRtp(SendBuffer, length, out int protectedLength))
+        if (!_canSendMedia || !_srtpOut!.ProtectRtp(SendBuffer, length, out int protectedLength))
             return false;
         _now = now;
         Statistics.PacketsSent++;
-        SendDatagram(path, SendBuffer.AsSpan(0, protectedLength));
+        SendDatagram(_mediaPath, SendBuffer.AsSpan(0, protectedLength));
         return true;
     }
+
+    /// <summary>Encrypts a payload behind the header in memory of the host, who sends the datagram.</summary>
+    internal bool ProtectRtp(Span<byte> destination, int headerLength, ReadOnlySpan<byte> payload, out int length)
+    {
+        if (!_srtpOut!.ProtectRtp(destination, headerLength, payload, out length))
+            return false;
+        RtcSessionStatistics statistics = Statistics;
+        statistics.PacketsSent++;
+        statistics.DatagramsSent++;
+        statistics.BytesSent += length;
+        return true;
+    }
+
+    /// <summary>Hands a datagram in <see cref="SendBuffer"/> to the host, after <see cref="ProtectRtp"/>.</summary>
+    internal void SendProtected(Instant now, int length)
+    {
+        _now = now;
+        _observer.OnSend(_mediaPath, SendBuffer.AsSpan(0, length));
+    }
+
+    internal int MaxDatagram => _options.MaxDatagram;
 
     internal void OnFirstPacketSent(Instant now)
     {

@@ -21,7 +21,13 @@ public sealed partial class RtcSession
     private bool _dataStarted;
     private ushort _remoteSctpPort = 5000;
 
-    internal bool CanSendMedia => _srtpOut is not null && !_closed && _ice.SelectedPath is not null;
+    private TransportPath _mediaPath;
+    private bool _canSendMedia;
+
+    internal bool CanSendMedia => _canSendMedia;
+
+    /// <summary>The path media takes, without a copy; meaningful while an m-section can send.</summary>
+    public ref readonly TransportPath MediaPath => ref _mediaPath;
 
     /// <summary>Adds a candidate of this host: what a server listens on, or what a client gathered.</summary>
     public void AddLocalCandidate(IceCandidate candidate) => _ice.AddLocalCandidate(candidate);
@@ -152,6 +158,12 @@ public sealed partial class RtcSession
         Data().Start(now, _dtlsRole == DtlsRole.Client, _remoteSctpPort);
     }
 
+    private void UpdateMediaPath(TransportPath? path)
+    {
+        _mediaPath = path ?? default;
+        _canSendMedia = path is not null && _srtpOut is not null && !_closed;
+    }
+
     private void SendDatagram(in TransportPath path, ReadOnlySpan<byte> datagram)
     {
         Statistics.DatagramsSent++;
@@ -170,6 +182,7 @@ public sealed partial class RtcSession
 
         public void OnSelectedPathChanged(TransportPath? path)
         {
+            session.UpdateMediaPath(path);
             if (path is TransportPath selected && !session._closed)
             {
                 session._observer.OnPathChanged(selected);
@@ -207,6 +220,7 @@ public sealed partial class RtcSession
         {
             session._srtpOut = keys.CreateSender();
             session._srtpIn = keys.CreateReceiver();
+            session.UpdateMediaPath(session._ice.SelectedPath);
             session.StartMedia(session._now);
             session.StartData(session._now);
         }

@@ -185,6 +185,7 @@ public sealed partial class RtcSession : IDisposable
             return;
         _disposed = true;
         _closed = true;
+        _canSendMedia = false;
         _dtls.Dispose();
         _srtpIn?.Dispose();
         _srtpOut?.Dispose();
@@ -213,6 +214,7 @@ public sealed partial class RtcSession : IDisposable
         if (_closed)
             return;
         _closed = true;
+        _canSendMedia = false;
         _ice.Close();
         State = RtcSessionState.Closed;
         _observer.OnStateChanged(State);

@@ -50,15 +50,17 @@ public sealed partial class RtcMedia
     {
         if (!CanSend)
             return false;
-        RtpHeaderWriter writer = new(
-            _session.SendBuffer, payloadType, source.Marker, sequenceNumber, timestamp, LocalSsrc, source.ContributingSources,
-            Negotiated.AllowMixedExtensions);
-        WriteHopExtensions(now, ref writer);
-        writer.CopyExtensions(source, extensions);
-        int length = source.Payload.IsEmpty && source.PaddingLength > 0
-            ? writer.FinishPadding((byte)source.PaddingLength)
-            : writer.Finish(source.Payload);
-        return Transmit(now, length, source.Payload.Length, timestamp);
+        if (source.Payload.IsEmpty && source.PaddingLength > 0)
+        {
+            RtpHeaderWriter writer = BeginForward(now, source, payloadType, sequenceNumber, timestamp, _session.SendBuffer, extensions);
+            return Transmit(now, writer.FinishPadding((byte)source.PaddingLength), 0, timestamp);
+        }
+
+        var outline = new RtpOutline(source, now);
+        if (!TryWrite(now, outline, source.Bytes, extensions, payloadType, sequenceNumber, timestamp, _session.SendBuffer, out int length))
+            return false;
+        _session.SendProtected(now, length);
+        return true;
     }
 
     /// <summary>Sends a packet again on the retransmission stream (RFC 4588). Allocates nothing.</summary>
@@ -216,6 +218,12 @@ public sealed partial class RtcMedia
     {
         if (length == 0 || !_session.SendRtp(now, length))
             return false;
+        NoteSent(now, payloadLength, timestamp);
+        return true;
+    }
+
+    private void NoteSent(Instant now, int payloadLength, uint timestamp)
+    {
         if (FirstSentAt == Instant.Never)
         {
             FirstSentAt = now;
@@ -227,6 +235,5 @@ public sealed partial class RtcMedia
         LastTimestamp = timestamp;
         LastSentAt = now;
         SentSinceReport = true;
-        return true;
     }
 }

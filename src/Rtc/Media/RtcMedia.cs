@@ -27,6 +27,8 @@ public sealed partial class RtcMedia
     private readonly RtcSession _session;
     private readonly byte[] _mid;
     private MediaDirection _allowed = MediaDirection.SendRecv;
+    private NegotiatedMedia _negotiated = NegotiatedMedia.None;
+    private uint _localSsrc;
 
     internal RtcMedia(RtcSession session, int index, string mid, MediaKind kind, RtcMediaOptions options)
     {
@@ -82,7 +84,15 @@ public sealed partial class RtcMedia
     public RtpExtensionIds HeaderExtensions => Negotiated.Extensions;
 
     /// <summary>SSRC of what we send; the same for the whole life of the m-section, whatever is sent.</summary>
-    public uint LocalSsrc { get; internal set; }
+    public uint LocalSsrc
+    {
+        get => _localSsrc;
+        internal set
+        {
+            _localSsrc = value;
+            _prefixLength = 0;
+        }
+    }
 
     /// <summary>SSRC of our retransmissions; null where RTX was not negotiated.</summary>
     public uint? LocalRtxSsrc { get; internal set; }
@@ -120,7 +130,15 @@ public sealed partial class RtcMedia
     /// <summary>What we allowed in our latest description.</summary>
     internal MediaDirection NegotiatedLocalDirection { get; set; }
 
-    internal NegotiatedMedia Negotiated { get; set; } = NegotiatedMedia.None;
+    internal NegotiatedMedia Negotiated
+    {
+        get => _negotiated;
+        set
+        {
+            _negotiated = value;
+            _prefixLength = 0;
+        }
+    }
 
     /// <summary>Both descriptions are in force and let us send.</summary>
     internal bool SendEnabled { get; set; }

@@ -167,7 +167,9 @@ public ref struct RtpHeaderWriter
         return start + paddingLength;
     }
 
-    private int FinishHeader()
+    /// <summary>Ends the header alone.</summary>
+    /// <returns>Where the payload has to follow.</returns>
+    public int FinishHeader()
     {
         if (_position == _blockStart)
             return _blockStart - 4;

@@ -143,7 +143,7 @@ internal sealed unsafe class LinuxDatagramSocket : IDatagramSocket
         for (int group = 0; group < batch.GroupCount; group++)
         {
             int entry = batch.First(group, out TransportPath path);
-            if (!_v6 && !path.Remote.IsIPv4)
+            if (entry >= 0 && !_v6 && !path.Remote.IsIPv4)
             {
                 for (; entry >= 0; entry = batch.Next(entry))
                     Counters.SendErrors++;
@@ -158,9 +158,8 @@ internal sealed unsafe class LinuxDatagramSocket : IDatagramSocket
                     messages = vectors = 0;
                 }
 
-                int count = AddRun(batch, ref entry, messages, vectors, path);
+                vectors += AddRun(batch, ref entry, messages, vectors, path);
                 messages++;
-                vectors += count;
             }
         }
 
@@ -324,17 +323,29 @@ internal sealed unsafe class LinuxDatagramSocket : IDatagramSocket
         Counters.BytesReceived += message->Length;
     }
 
-    /// <summary>Makes one message of the longest run from <paramref name="entry"/> that may leave as one, and moves on behind it.</summary>
+    /// <summary>
+    /// Makes one message of the longest run from <paramref name="entry"/> that may leave as one, and moves on behind it.
+    /// Datagrams that lie one behind the other in the batch share a vector, which the kernel copies faster.
+    /// </summary>
+    /// <returns>Vectors used.</returns>
     private int AddRun(SendBatch batch, ref int entry, int index, int vector, in TransportPath path)
     {
         var vectors = (IoVec*)_out->Vectors + vector;
         int size = batch.Length(entry);
         int count = 0;
         int total = 0;
+        int used = 0;
+        byte* end = null;
         do
         {
             int length = batch.Length(entry);
-            vectors[count++] = new IoVec { Base = batch.Pointer(entry), Length = (nuint)length };
+            byte* start = batch.Pointer(entry);
+            if (start == end)
+                vectors[used - 1].Length += (nuint)length;
+            else
+                vectors[used++] = new IoVec { Base = start, Length = (nuint)length };
+            end = start + length;
+            count++;
             total += length;
             entry = batch.Next(entry);
             if (length < size || size == 0)
@@ -355,11 +366,14 @@ internal sealed unsafe class LinuxDatagramSocket : IDatagramSocket
             Name = name,
             NameLength = LinuxSockAddr.Write(name, _v6, path.Remote),
             Vectors = vectors,
-            VectorCount = (nuint)count,
+            VectorCount = (nuint)used,
             Control = controlLength == 0 ? null : control,
             ControlLength = controlLength,
         };
-        return count;
+        _out->Segments[index] = (ushort)count;
+        _out->Sizes[index] = (ushort)size;
+        _out->Totals[index] = total;
+        return used;
     }
 
     private nuint WriteSource(byte* at, in TransportAddress local)
@@ -399,7 +413,7 @@ internal sealed unsafe class LinuxDatagramSocket : IDatagramSocket
             if (sent > 0)
             {
                 for (int i = at; i < at + sent; i++)
-                    CountSent(messages + i);
+                    CountSent(_out->Segments[i], _out->Totals[i]);
                 at += sent;
                 continue;
             }
@@ -418,24 +432,23 @@ internal sealed unsafe class LinuxDatagramSocket : IDatagramSocket
                 }
 
                 for (; at < count; at++)
-                    Counters.SendBufferFull += (long)messages[at].Header.VectorCount;
+                    Counters.SendBufferFull += _out->Segments[at];
                 return;
             }
 
-            if (refused->Header.VectorCount > 1)
-                SendOneByOne(refused, errno);
+            if (_out->Segments[at] > 1)
+                SendOneByOne(refused, _out->Sizes[at], errno);
             else
                 Counters.SendErrors++;
             at++;
         }
     }
 
-    private void CountSent(MMsgHdr* message)
+    private void CountSent(int segments, int bytes)
     {
-        Counters.DatagramsSent += (long)message->Header.VectorCount;
-        for (nuint v = 0; v < message->Header.VectorCount; v++)
-            Counters.BytesSent += (long)message->Header.Vectors[v].Length;
-        if (message->Header.VectorCount > 1)
+        Counters.DatagramsSent += segments;
+        Counters.BytesSent += bytes;
+        if (segments > 1)
         {
             Counters.SegmentedSends++;
             _segmentRefusals = 0;
@@ -443,34 +456,41 @@ internal sealed unsafe class LinuxDatagramSocket : IDatagramSocket
     }
 
     /// <summary>The kernel refused a segmented message: send its datagrams singly, and stop segmenting if it is not about this path.</summary>
-    private void SendOneByOne(MMsgHdr* refused, int errno)
+    private void SendOneByOne(MMsgHdr* refused, int size, int errno)
     {
         // EIO: the device cannot checksum segments.
         if (errno == EIo)
             _segmentation = false;
         MMsgHdr single = *refused;
-        IoVec* vectors = refused->Header.Vectors;
-        int segments = (int)refused->Header.VectorCount;
+        IoVec vector;
+        single.Header.Vectors = &vector;
         single.Header.VectorCount = 1;
         single.Header.ControlLength -= 24;
         if (single.Header.ControlLength == 0)
             single.Header.Control = null;
-        for (int i = 0; i < segments; i++)
+        bool first = true;
+        for (nuint v = 0; v < refused->Header.VectorCount; v++)
         {
-            single.Header.Vectors = vectors + i;
-            Counters.SendCalls++;
-            if (SendMMsg(_fd, &single, 1, MsgDontWait | MsgNoSignal) == 1)
+            // A vector holds whole datagrams: of the run's size, but perhaps the very last.
+            IoVec whole = refused->Header.Vectors[v];
+            for (nuint at = 0; at < whole.Length; at += (nuint)size)
             {
-                CountSent(&single);
+                vector = new IoVec { Base = (byte*)whole.Base + at, Length = Math.Min((nuint)size, whole.Length - at) };
+                Counters.SendCalls++;
+                if (SendMMsg(_fd, &single, 1, MsgDontWait | MsgNoSignal) == 1)
+                {
+                    CountSent(1, (int)vector.Length);
 
-                // EINVAL: an old kernel, or just this path's MTU is smaller than the datagrams. Once in a row is the path's, often the kernel's.
-                if (i == 0 && errno == EInval && ++_segmentRefusals >= SegmentRefusalsBeforeOff)
-                    _segmentation = false;
+                    // EINVAL: an old kernel, or just this path's MTU is smaller than the datagrams. Once in a row is the path's, often the kernel's.
+                    if (first && errno == EInval && ++_segmentRefusals >= SegmentRefusalsBeforeOff)
+                        _segmentation = false;
+                }
+                else if (Marshal.GetLastPInvokeError() is EAgain or ENoBufs)
+                    Counters.SendBufferFull++;
+                else
+                    Counters.SendErrors++;
+                first = false;
             }
-            else if (Marshal.GetLastPInvokeError() is EAgain or ENoBufs)
-                Counters.SendBufferFull++;
-            else
-                Counters.SendErrors++;
         }
     }
 
@@ -495,5 +515,8 @@ internal sealed unsafe class LinuxDatagramSocket : IDatagramSocket
         public fixed ulong Vectors[MaxVectors * 2];
         public fixed byte Names[MaxMessages * LinuxSockAddr.Stride];
         public fixed byte Controls[MaxMessages * SendControl];
+        public fixed ushort Segments[MaxMessages];
+        public fixed ushort Sizes[MaxMessages];
+        public fixed int Totals[MaxMessages];
     }
 }

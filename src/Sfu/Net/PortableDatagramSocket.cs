@@ -141,7 +141,7 @@ internal sealed class PortableDatagramSocket : IDatagramSocket
             {
                 try
                 {
-                    _socket.SendTo(batch.Bytes(entry), SocketFlags.None, _destination);
+                    _socket.SendTo(batch.Datagram(entry), SocketFlags.None, _destination);
                     Counters.DatagramsSent++;
                     Counters.BytesSent += batch.Length(entry);
                 }

@@ -46,6 +46,13 @@ internal sealed unsafe class ReceiveRing : IDisposable
         return new Span<byte>(_memory + entry.Offset, entry.Length);
     }
 
+    /// <summary>Whether bytes lie in the ring, and so stay where they are until the next batch.</summary>
+    internal bool Holds(ReadOnlySpan<byte> bytes)
+    {
+        var at = (byte*)System.Runtime.CompilerServices.Unsafe.AsPointer(ref MemoryMarshal.GetReference(bytes));
+        return at >= _memory && at + bytes.Length <= _memory + ((nint)Slots * SlotSize);
+    }
+
     internal byte* Slot(int slot) => _memory + ((nint)slot * SlotSize);
 
     internal Span<byte> SlotSpan(int slot) => new(Slot(slot), SlotSize);

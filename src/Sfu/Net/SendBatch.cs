@@ -21,6 +21,7 @@ internal sealed unsafe class SendBatch : IDisposable
     private int _count;
     private int _groupCount;
     private int _reserved = None;
+    private int _reservedGroup = None;
     private TransportPath _reservedPath;
 
     /// <param name="capacity">Datagrams.</param>
@@ -45,17 +46,42 @@ internal sealed unsafe class SendBatch : IDisposable
     /// <summary>Distinct paths in the batch.</summary>
     public int GroupCount => _groupCount;
 
-    /// <summary>Room for a datagram to be written in place; false if the batch must be sent first.</summary>
-    /// <param name="maxLength">Upper bound of the length that <see cref="Commit"/> will tell.</param>
-    public bool TryReserve(in TransportPath path, int maxLength, out Span<byte> destination)
+    /// <summary>Bytes in the batch.</summary>
+    public int Bytes => _used;
+
+    /// <summary>Grows with each <see cref="Clear"/>: what <see cref="Open"/> told is good while it stays the same.</summary>
+    public int Epoch { get; private set; }
+
+    /// <summary>The group of a path, to reserve room in again and again without looking for it.</summary>
+    public int Open(in TransportPath path) => _groupCount < _groups.Length ? FindGroup(path) : None;
+
+    /// <summary>As <see cref="TryReserve(in TransportPath, int, out Span{byte})"/>, in a group that <see cref="Open"/> told in this epoch.</summary>
+    public bool TryReserve(int group, int maxLength, out Span<byte> destination)
     {
-        if (_count == _entries.Length || _capacityBytes - _used < maxLength)
+        if (group < 0 || _count == _entries.Length || _capacityBytes - _used < maxLength)
         {
             destination = default;
             return false;
         }
 
         _reserved = maxLength;
+        _reservedGroup = group;
+        destination = new Span<byte>(_memory + _used, maxLength);
+        return true;
+    }
+
+    /// <summary>Room for a datagram to be written in place; false if the batch must be sent first.</summary>
+    /// <param name="maxLength">Upper bound of the length that <see cref="Commit"/> will tell.</param>
+    public bool TryReserve(in TransportPath path, int maxLength, out Span<byte> destination)
+    {
+        if (_count == _entries.Length || _groupCount == _groups.Length || _capacityBytes - _used < maxLength)
+        {
+            destination = default;
+            return false;
+        }
+
+        _reserved = maxLength;
+        _reservedGroup = None;
         _reservedPath = path;
         destination = new Span<byte>(_memory + _used, maxLength);
         return true;
@@ -69,7 +95,7 @@ internal sealed unsafe class SendBatch : IDisposable
         int index = _count++;
         _entries[index] = new Entry { Offset = _used, Length = length, Next = None };
         _used += length;
-        ref Group group = ref _groups[FindGroup(_reservedPath)];
+        ref Group group = ref _groups[_reservedGroup != None ? _reservedGroup : FindGroup(_reservedPath)];
         if (group.Head == None)
             group.Head = index;
         else
@@ -88,7 +114,7 @@ internal sealed unsafe class SendBatch : IDisposable
         return true;
     }
 
-    /// <summary>The first entry of a path; continue with <see cref="Next"/>.</summary>
+    /// <summary>The first entry of a path, or -1; continue with <see cref="Next"/>.</summary>
     internal int First(int group, out TransportPath path)
     {
         path = _groups[group].Path;
@@ -102,7 +128,7 @@ internal sealed unsafe class SendBatch : IDisposable
 
     internal byte* Pointer(int entry) => _memory + _entries[entry].Offset;
 
-    internal ReadOnlySpan<byte> Bytes(int entry) => new(Pointer(entry), _entries[entry].Length);
+    internal ReadOnlySpan<byte> Datagram(int entry) => new(Pointer(entry), _entries[entry].Length);
 
     public void Clear()
     {
@@ -112,6 +138,7 @@ internal sealed unsafe class SendBatch : IDisposable
         _count = 0;
         _used = 0;
         _reserved = None;
+        Epoch++;
     }
 
     public void Dispose()

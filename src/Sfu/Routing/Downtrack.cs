@@ -5,6 +5,7 @@ using Transcribe.Rtc.Media;
 using Transcribe.Rtc.Rtcp;
 using Transcribe.Rtc.Rtp;
 using Transcribe.Rtc.Sdp;
+using Transcribe.Sfu.Net;
 using Transcribe.Sfu.Workers;
 
 namespace Transcribe.Sfu.Routing;
@@ -16,6 +17,11 @@ namespace Transcribe.Sfu.Routing;
 internal sealed class Downtrack
 {
     private const byte NotCarried = 0xFF;
+
+    /// <summary>A batch this large leaves at once: it saves nothing to grow it, and waiting costs latency and cache.</summary>
+    private const int SendAfterDatagrams = 128;
+    private const int SendAfterBytes = 128 << 10;
+
     private static readonly TimeSpan RetransmissionInterval = TimeSpan.FromMilliseconds(100);
 
     private readonly SequenceRewriter _sequence;
@@ -138,34 +144,56 @@ internal sealed class Downtrack
             Source?.RequestKeyframe(_worker.Now);
     }
 
-    /// <param name="keyframe">Whether a decoder can start with this packet; known only while somebody waits for it.</param>
-    public void Forward(Instant now, in RtpPacket packet, bool keyframe)
+    /// <summary>Sends packets of the track, written straight into the worker's send batch.</summary>
+    public void Forward(Instant now, PacketRun run)
     {
-        ushort source = packet.SequenceNumber;
-        byte payloadType = _payloadTypes[packet.PayloadType];
-        if (payloadType == NotCarried || packet.Payload.IsEmpty)
+        SendBatch batch = _worker.Outgoing;
+        int group = -1;
+        for (int i = 0; i < run.Count; i++)
         {
-            // A format the subscriber does not have, or padding of the publisher's bandwidth probes.
-            _sequence.Skip(source);
-            return;
+            ref readonly RtpOutline outline = ref run.Outline(i);
+            byte payloadType = _payloadTypes[outline.PayloadType];
+            if (payloadType == NotCarried || outline.PayloadLength == 0)
+            {
+                // A format the subscriber does not have, or padding of the publisher's bandwidth probes.
+                _sequence.Skip(outline.SequenceNumber);
+                continue;
+            }
+
+            if (!_sequence.IsRunning)
+            {
+                if ((_waiting && !run.IsKeyframe(i)) || !Media.CanSend)
+                    continue;
+                Start(now, outline.Timestamp);
+            }
+
+            if (!_sequence.TryMap(outline.SequenceNumber, out ushort sequenceNumber) || !Media.CanSend)
+                continue;
+            if (group < 0)
+                group = Subscriber.OpenGroup(batch);
+            ReadOnlySpan<byte> source = run.Packet(i);
+            int room = source.Length + RtcMedia.ForwardingHeadroom;
+            if (!batch.TryReserve(group, room, out Span<byte> destination))
+            {
+                _worker.SendNow();
+                group = Subscriber.OpenGroup(batch);
+                if (!batch.TryReserve(group, room, out destination))
+                    continue;
+            }
+
+            uint timestamp = unchecked(outline.Timestamp + _timestampOffset);
+            if (!Media.TryWrite(now, outline, source, _extensions, payloadType, sequenceNumber, timestamp, destination, out int length))
+                continue;
+            batch.Commit(length);
+            _worker.Counters.PacketsForwarded++;
+            _lastTimestamp = timestamp;
+            _lastSent = now;
+            _hasSent = true;
         }
 
-        if (!_sequence.IsRunning)
-        {
-            if ((_waiting && !keyframe) || !Media.CanSend)
-                return;
-            Start(now, packet.Timestamp);
-        }
-
-        if (!_sequence.TryMap(source, out ushort sequenceNumber))
-            return;
-        uint timestamp = unchecked(packet.Timestamp + _timestampOffset);
-        if (!Media.Send(now, packet, _extensions, payloadType, sequenceNumber, timestamp))
-            return;
-        _worker.Counters.PacketsForwarded++;
-        _lastTimestamp = timestamp;
-        _lastSent = now;
-        _hasSent = true;
+        // Between subscribers, so that no frame is cut in two.
+        if (batch.Count >= SendAfterDatagrams || batch.Bytes >= SendAfterBytes)
+            _worker.SendNow();
     }
 
     /// <summary>Sends again what the subscriber missed, as far as it is still there.</summary>

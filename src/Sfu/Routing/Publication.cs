@@ -19,9 +19,16 @@ internal sealed class Publication
     /// <summary>A keyframe asked for and not seen is asked for again after this.</summary>
     private static readonly TimeSpan KeyframePatience = TimeSpan.FromSeconds(1);
 
+    /// <summary>Packets wait for the rest of their frame no longer than this.</summary>
+    private static readonly TimeSpan LongestHold = TimeSpan.FromMicroseconds(500);
+
+    /// <summary>With fewer subscribers, sending a frame in one piece saves less than the wait costs.</summary>
+    private const int HoldForSubscribers = 4;
+
     private readonly SfuWorker _worker;
     private readonly PublishedMedia _description;
     private RetransmissionCache? _cache;
+    private PacketRun? _run;
     private Downtrack[] _downtracks = new Downtrack[4];
     private int _count;
     private int _repairable;
@@ -121,7 +128,6 @@ internal sealed class Publication
         if (payloadType != _codecPayloadType)
             UseCodec(payloadType);
 
-        bool keyframe = false;
         if (Activity is not null)
         {
             if (packet.TryGetExtension(Media.HeaderExtensions.AudioLevel, out ReadOnlySpan<byte> data)
@@ -130,30 +136,53 @@ internal sealed class Publication
                 Activity.OnLevel(level.Level);
             }
         }
-        else
-        {
-            keyframe = Waiting > 0 && PayloadFormats.IsKeyframe(_format, packet.Payload);
-            if (Waiting > 0 && !keyframe && now - _keyframeAsked > KeyframePatience)
-                RequestKeyframe(now);
-        }
 
         if (_repairable > 0)
             (_cache ??= NewCache()).Add(now, packet);
+        if (_count == 0)
+            return;
+        _run ??= new PacketRun();
+        _run.Add(now, packet);
+        if (_run.IsFull || !_worker.StaysInPlace(packet.Bytes))
+            Forward(now);
+        else
+            _worker.Queue(this, _run);
+    }
 
-        // Backwards: a downtrack that is taken out during the loop is replaced by one that had its packet.
+    /// <summary>Whether the packets at hand should wait for the rest of their frame, until the instant told.</summary>
+    public bool TryHold(Instant now, out Instant until)
+    {
+        until = Instant.Never;
+        if (_run is not { Count: > 0, EndsFrame: false } run || _count < HoldForSubscribers)
+            return false;
+        until = run.Since + LongestHold;
+        return now < until && run.TryHold();
+    }
+
+    /// <summary>Sends the packets at hand to everybody who receives the track.</summary>
+    public void Forward(Instant now)
+    {
+        if (_run is not { Count: > 0 } run)
+            return;
+        if (Waiting > 0)
+            LookForKeyframe(now, run);
+
+        // Backwards: a downtrack that is taken out during the loop is replaced by one that had its packets.
         Downtrack[] downtracks = _downtracks;
         for (int i = _count - 1; i >= 0; i--)
         {
             Downtrack downtrack = downtracks[i];
             try
             {
-                downtrack.Forward(now, packet, keyframe);
+                downtrack.Forward(now, run);
             }
             catch (Exception e)
             {
                 _worker.Fault(downtrack.Subscriber, e);
             }
         }
+
+        run.Clear();
     }
 
     public void OnSenderReport(in SenderReport report, Instant arrival)
@@ -195,6 +224,7 @@ internal sealed class Publication
         if (IsMuted == muted)
             return;
         IsMuted = muted;
+        _run?.Clear();
         Activity?.Reset();
         if (!muted)
         {
@@ -212,9 +242,25 @@ internal sealed class Publication
     public void Close()
     {
         IsClosed = true;
+        _run?.Clear();
         while (_count > 0)
             _downtracks[_count - 1].Detach();
         _cache = null;
+    }
+
+    private void LookForKeyframe(Instant now, PacketRun run)
+    {
+        bool any = false;
+        for (int i = 0; i < run.Count; i++)
+        {
+            ref readonly RtpOutline outline = ref run.Outline(i);
+            bool keyframe = PayloadFormats.IsKeyframe(_format, run.Packet(i).Slice(outline.HeaderLength, outline.PayloadLength));
+            run.IsKeyframe(i) = keyframe;
+            any |= keyframe;
+        }
+
+        if (!any && now - _keyframeAsked > KeyframePatience)
+            RequestKeyframe(now);
     }
 
     private RetransmissionCache NewCache() =>

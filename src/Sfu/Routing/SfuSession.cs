@@ -6,6 +6,7 @@ using Transcribe.Rtc.Media;
 using Transcribe.Rtc.Rtcp;
 using Transcribe.Rtc.Rtp;
 using Transcribe.Rtc.Sctp;
+using Transcribe.Sfu.Net;
 using Transcribe.Sfu.Workers;
 
 namespace Transcribe.Sfu.Routing;
@@ -25,6 +26,8 @@ internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
     private Instant _connectBy;
     private bool _wasConnected;
     private int _woken;
+    private int _batchGroup;
+    private int _batchEpoch = -1;
 
     public SfuSession(SfuWorker worker, SfuRoom room, SfuSessionSettings settings, RtcSessionOptions options)
     {
@@ -152,7 +155,23 @@ internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
         Worker.Send(path, datagram);
     }
 
-    public void OnPathChanged(in TransportPath path) => Worker.LearnAddress(this, path.Remote);
+    public void OnPathChanged(in TransportPath path)
+    {
+        _batchEpoch = -1;
+        Worker.LearnAddress(this, path.Remote);
+    }
+
+    /// <summary>The group of the session's media in the batch; looked up once a batch.</summary>
+    public int OpenGroup(SendBatch batch)
+    {
+        if (_batchEpoch != batch.Epoch)
+        {
+            _batchGroup = batch.Open(_rtc.MediaPath);
+            _batchEpoch = batch.Epoch;
+        }
+
+        return _batchGroup;
+    }
 
     public void OnLocalUfragRetired(string ufrag) => Worker.ForgetUfrag(this, ufrag);
 

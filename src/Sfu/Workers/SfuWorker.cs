@@ -22,6 +22,9 @@ internal sealed partial class SfuWorker : IDisposable
     private readonly List<SfuSession> _touched = [];
     private readonly List<(SfuSession Session, string Reason)> _doomed = [];
     private readonly RtcSessionOptions _sessionOptions;
+    private readonly List<(Publication Publication, PacketRun Run)> _audioRuns = [];
+    private readonly List<(Publication Publication, PacketRun Run)> _videoRuns = [];
+    private Instant _heldUntil = Instant.Never;
     private Thread? _thread;
     private int _stopping;
     private int _pollAll;
@@ -126,11 +129,14 @@ internal sealed partial class SfuWorker : IDisposable
         Now = Instant.Of(_options.Clock);
         bool more = RunCommands();
         _wheel.Advance(Now);
+        ForwardQueued();
         EndTurn();
 
         TimeSpan wait = TimeSpan.Zero;
         if (!more && _wheel.NextDue is Instant due)
             wait = due == Instant.Never ? longestWait : due - Now < longestWait ? due - Now : longestWait;
+        if (_heldUntil != Instant.Never && _heldUntil - Now < wait)
+            wait = _heldUntil - Now;
         int received = _socket.Receive(_ring, wait);
         if (received == 0)
             return 0;
@@ -142,6 +148,7 @@ internal sealed partial class SfuWorker : IDisposable
             Dispatch(datagram, path);
         }
 
+        ForwardQueued();
         EndTurn();
         return received;
     }
@@ -151,9 +158,27 @@ internal sealed partial class SfuWorker : IDisposable
     {
         if (_batch.TryAdd(path, datagram))
             return;
-        _socket.Send(_batch);
+        SendNow();
         if (!_batch.TryAdd(path, datagram))
             Counters.Drop(SfuDropReason.Oversize);
+    }
+
+    /// <summary>Where packets to subscribers are written.</summary>
+    internal SendBatch Outgoing => _batch;
+
+    /// <summary>Sends what is in the batch.</summary>
+    internal void SendNow() => _socket.Send(_batch);
+
+    /// <summary>Whether received bytes stay as they are until the end of the turn.</summary>
+    internal bool StaysInPlace(ReadOnlySpan<byte> bytes) => _ring.Holds(bytes);
+
+    /// <summary>The publication has packets to forward at the end of the batch of datagrams.</summary>
+    internal void Queue(Publication publication, PacketRun run)
+    {
+        if (run.IsQueued)
+            return;
+        run.IsQueued = true;
+        (publication.Activity is not null ? _audioRuns : _videoRuns).Add((publication, run));
     }
 
     internal void Raise(SfuEvent happened)
@@ -256,6 +281,35 @@ internal sealed partial class SfuWorker : IDisposable
         CloseDoomed();
     }
 
+    /// <summary>Forwards what arrived, audio first; a frame that is not complete may wait half a millisecond for its rest.</summary>
+    private void ForwardQueued()
+    {
+        foreach ((Publication publication, PacketRun run) in _audioRuns)
+        {
+            run.IsQueued = false;
+            publication.Forward(Now);
+        }
+
+        _audioRuns.Clear();
+        _heldUntil = Instant.Never;
+        int held = 0;
+        for (int i = 0; i < _videoRuns.Count; i++)
+        {
+            (Publication publication, PacketRun run) = _videoRuns[i];
+            if (publication.TryHold(Now, out Instant until))
+            {
+                _heldUntil = Instant.Min(_heldUntil, until);
+                _videoRuns[held++] = (publication, run);
+                continue;
+            }
+
+            run.IsQueued = false;
+            publication.Forward(Now);
+        }
+
+        _videoRuns.RemoveRange(held, _videoRuns.Count - held);
+    }
+
     private void EndTurn()
     {
         CloseDoomed();
@@ -268,6 +322,6 @@ internal sealed partial class SfuWorker : IDisposable
 
         _touched.Clear();
         if (_batch.Count > 0)
-            _socket.Send(_batch);
+            SendNow();
     }
 }

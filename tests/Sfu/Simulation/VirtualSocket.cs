@@ -40,7 +40,7 @@ internal sealed class VirtualSocket(TransportAddress local) : IDatagramSocket
         {
             for (int entry = batch.First(group, out TransportPath path); entry >= 0; entry = batch.Next(entry))
             {
-                Outbox.Enqueue((path.Remote, batch.Bytes(entry).ToArray()));
+                Outbox.Enqueue((path.Remote, batch.Datagram(entry).ToArray()));
                 Counters.DatagramsSent++;
             }
         }
