@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetches the Silero VAD v5 model (MIT, 2.3 MB) out of the npm package @ricky0123/vad-web, checks it, and puts it here
 # (or into the folder given). Nothing of the package is run. Without the model the gateway uses its energy detector.
-# usage: fetch-silero.sh [FOLDER]        needs: npm (or curl), tar, sha256sum
+# usage: fetch-silero.sh [FOLDER]        needs: npm, tar, sha256sum
 set -euo pipefail
 version=0.0.31
 name=silero_vad_v5.onnx
@@ -16,13 +16,8 @@ if good "$folder/$name"; then echo "$folder/$name is there already"; exit 0; fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-if command -v npm >/dev/null; then
-  npm pack --silent "@ricky0123/vad-web@$version" >/dev/null || { echo "fetch-silero.sh: npm could not fetch @ricky0123/vad-web@$version" >&2; exit 1; }
-elif command -v curl >/dev/null; then
-  curl -fsSLO "npm:/@ricky0123/vad-web/-/vad-web-$version.tgz" || { echo "fetch-silero.sh: the npm registry could not be reached" >&2; exit 1; }
-else
-  echo "fetch-silero.sh: npm or curl is needed; run: apt install npm" >&2; exit 1
-fi
+command -v npm >/dev/null || { echo "fetch-silero.sh: npm is missing; run: apt-get install npm" >&2; exit 1; }
+npm pack --silent "@ricky0123/vad-web@$version" >/dev/null || { echo "fetch-silero.sh: npm could not fetch @ricky0123/vad-web@$version" >&2; exit 1; }
 tar xzf ./*.tgz "package/dist/$name"
 good "package/dist/$name" || { echo "fetch-silero.sh: the checksum of $name is wrong; nothing was installed" >&2; exit 1; }
 mv "package/dist/$name" "$folder/$name"

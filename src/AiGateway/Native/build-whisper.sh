@@ -4,7 +4,7 @@
 # The result is cached: a second call returns at once.
 #   TRANSCRIBE_CACHE           cache folder                       (default ~/.cache/transcribe)
 #   TRANSCRIBE_WHISPER_NATIVE  1: tune for this very processor     (default 0: any x86-64 with AVX2, or any arm64)
-# usage: build-whisper.sh        needs: npm (or curl), cmake, a C++ compiler
+# usage: build-whisper.sh        needs: npm, openssl, cmake, a C++ compiler
 set -euo pipefail
 version=1.9.1
 package=nodejs-whisper
@@ -17,8 +17,10 @@ target=$cache/whisper-$version-$(uname -m)
 
 fail() { echo "build-whisper.sh: $1" >&2; exit 1; }
 if [ -f "$target/libwhisper.so" ]; then echo "$target"; exit 0; fi
-command -v cmake >/dev/null || fail "cmake is missing; run: apt install cmake g++ make npm"
-command -v c++ >/dev/null || fail "a C++ compiler is missing; run: apt install cmake g++ make npm"
+command -v npm >/dev/null || fail "npm is missing; run: apt-get install npm"
+command -v openssl >/dev/null || fail "openssl is missing; run: apt-get install openssl"
+command -v cmake >/dev/null || fail "cmake is missing; run: apt-get install cmake"
+command -v c++ >/dev/null || fail "a C++ compiler is missing; run: apt-get install g++ make"
 
 mkdir -p "$cache"
 exec 9>"$cache/build-whisper.lock"
@@ -28,13 +30,7 @@ if [ -f "$target/libwhisper.so" ]; then echo "$target"; exit 0; fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-if command -v npm >/dev/null; then
-  npm pack --silent "$package@$package_version" >/dev/null || fail "npm could not fetch $package@$package_version"
-elif command -v curl >/dev/null; then
-  curl -fsSLO "npm:/$package/-/$package-$package_version.tgz" || fail "the npm registry could not be reached"
-else
-  fail "npm or curl is needed; run: apt install npm"
-fi
+npm pack --silent "$package@$package_version" >/dev/null || fail "npm could not fetch $package@$package_version"
 found=$(openssl dgst -sha512 -binary ./*.tgz | base64 -w0)
 [ "$found" = "$integrity" ] || fail "the checksum of $package $package_version is wrong; nothing was built"
 tar xzf ./*.tgz

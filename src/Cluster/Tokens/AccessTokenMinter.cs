@@ -1,4 +1,3 @@
-using System.Text;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
 using Transcribe.Cluster.Rooms;
@@ -14,7 +13,7 @@ public sealed class AccessTokenMinter(ApiKeyRing keys, TimeProvider time) : IAcc
 
     private readonly JsonWebTokenHandler _handler = new() { SetDefaultTimesOnTokenCreation = false };
     private readonly SigningCredentials _credentials =
-        new(new SymmetricSecurityKey(Encoding.UTF8.GetBytes(keys.Signing.Secret)), SecurityAlgorithms.HmacSha256);
+        new(keys.Signing.ToSecurityKey(), SecurityAlgorithms.HmacSha256);
 
     public string Mint(string room, string participant, Grants grants, string? name = null, TimeSpan? timeToLive = null)
     {

@@ -1,6 +1,5 @@
 using System.Buffers.Text;
 using System.Diagnostics.CodeAnalysis;
-using System.Text;
 using System.Text.Json;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
@@ -36,7 +35,7 @@ public sealed class AccessTokenValidator : IAccessTokenValidator
             RequireSignedTokens = true,
             TryAllIssuerSigningKeys = false,
             IssuerSigningKeyResolver = (_, token, _, _) =>
-                keys.TryGet(token.Issuer, out ApiKey? key) ? [new SymmetricSecurityKey(Encoding.UTF8.GetBytes(key.Secret))] : [],
+                keys.TryGet(token.Issuer, out ApiKey? key) ? [key.ToSecurityKey()] : [],
 
             // The issuer is proven by its signature. There is no audience. Lifetime is checked here, by our clock.
             ValidateIssuer = false,

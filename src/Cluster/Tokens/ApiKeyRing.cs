@@ -1,12 +1,23 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using System.Text;
+using Microsoft.IdentityModel.Tokens;
 
 namespace Transcribe.Cluster.Tokens;
 
 /// <summary>An API key with its secret, as configured.</summary>
 public sealed record ApiKey(string Key, string Secret)
 {
+    /// <summary>The secret as an HMAC key.</summary>
+    internal SymmetricSecurityKey ToSecurityKey()
+    {
+        // The library refuses short keys. HMAC itself fills them up with zeros (RFC 2104), so doing it here changes no signature.
+        byte[] bytes = Encoding.UTF8.GetBytes(Secret);
+        if (bytes.Length < ApiKeyRing.RecommendedSecretBytes)
+            Array.Resize(ref bytes, ApiKeyRing.RecommendedSecretBytes);
+        return new SymmetricSecurityKey(bytes);
+    }
+
     // The compiler's own would print the secret.
     public override string ToString() => $"ApiKey {{ Key = {Key} }}";
 }
@@ -14,8 +25,11 @@ public sealed record ApiKey(string Key, string Secret)
 /// <summary>The API keys of this installation. The first one signs, all of them are accepted (so keys can be rotated).</summary>
 public sealed class ApiKeyRing
 {
-    /// <summary>RFC 7518 §3.2: an HS256 key has at least 256 bits.</summary>
-    public const int MinSecretBytes = 32;
+    /// <summary>Shorter secrets are refused: they can be guessed from one token.</summary>
+    public const int MinSecretBytes = 8;
+
+    /// <summary>RFC 7518 §3.2: an HS256 key has at least 256 bits. Shorter secrets work and deserve a warning.</summary>
+    public const int RecommendedSecretBytes = 32;
 
     private readonly Dictionary<string, ApiKey> _keys;
 
@@ -51,6 +65,10 @@ public sealed class ApiKeyRing
     public static ApiKeyRing CreateDevelopment() =>
         new([new ApiKey("dev" + RandomNumberGenerator.GetHexString(8, lowercase: true), RandomNumberGenerator.GetHexString(64, lowercase: true))], isDevelopment: true);
 
+    /// <summary>Keys whose secret is shorter than <see cref="RecommendedSecretBytes"/>.</summary>
+    public IEnumerable<string> WeakKeys =>
+        _keys.Values.Where(k => Encoding.UTF8.GetByteCount(k.Secret) < RecommendedSecretBytes).Select(k => k.Key);
+
     public bool TryGet(string? key, [NotNullWhen(true)] out ApiKey? found)
     {
         found = null;
@@ -75,7 +93,7 @@ public sealed class ApiKeyRing
 
         int bytes = Encoding.UTF8.GetByteCount(key.Secret);
         return bytes < MinSecretBytes
-            ? $"The secret of API key \"{key.Key}\" (TRANSCRIBE_API_SECRET) has {bytes} bytes, and HS256 needs at least {MinSecretBytes}. Make one with: openssl rand -hex 32"
+            ? $"The secret of API key \"{key.Key}\" (TRANSCRIBE_API_SECRET) has {bytes} bytes, and at least {MinSecretBytes} are needed. Make one with: openssl rand -hex 32"
             : null;
     }
 }

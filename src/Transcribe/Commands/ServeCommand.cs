@@ -18,7 +18,7 @@ internal static class ServeCommand
                 HttpPort = arguments.GetValue(http) ?? options.HttpPort,
                 UdpPort = arguments.GetValue(udp) ?? options.UdpPort,
             };
-            await ServeHost.RunAsync(options, Console.Out, cancellationToken);
+            await ServeHost.RunAsync(options, Console.Out, Console.Error, cancellationToken);
             return ExitStatus.Ok;
         });
         return command;

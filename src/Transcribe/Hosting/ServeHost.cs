@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.HttpOverrides;
 using Microsoft.Extensions.Logging.Console;
 using Transcribe.Cluster;
 using Transcribe.Cluster.Protocol;
+using Transcribe.Cluster.Tokens;
 using Transcribe.Director;
 using Transcribe.Director.Http;
 using Transcribe.Signaling;
@@ -57,10 +58,20 @@ public static class ServeHost
         return app;
     }
 
-    /// <summary>Runs until the token, Ctrl-C or SIGTERM; says on <paramref name="output"/> where it is.</summary>
+    /// <summary>
+    /// Runs until the token, Ctrl-C or SIGTERM; says on <paramref name="output"/> where it is, and on
+    /// <paramref name="warnings"/> what had better be changed.
+    /// </summary>
     /// <exception cref="ConfigurationException">Options that cannot be used, or a port that is taken.</exception>
-    public static async Task RunAsync(ServeOptions options, TextWriter output, CancellationToken cancellationToken = default)
+    public static async Task RunAsync(
+        ServeOptions options, TextWriter output, TextWriter warnings, CancellationToken cancellationToken = default)
     {
+        foreach (string key in options.Keys.WeakKeys)
+        {
+            await warnings.WriteLineAsync(
+                $"Warning: the secret of API key \"{key}\" (TRANSCRIBE_API_SECRET) is shorter than {ApiKeyRing.RecommendedSecretBytes} bytes, so its tokens can be forged by guessing it. Make a longer one with: openssl rand -hex 32");
+        }
+
         await using WebApplication app = Build(options);
         Ports.Check(options);
         try

@@ -43,6 +43,25 @@ public class AccessTokenTests
     }
 
     [Theory]
+    [InlineData("12345678")]
+    [InlineData("devsecret-devsecret-devsecret")]
+    [InlineData("äöüß")]
+    public void A_short_secret_signs_and_is_checked_as_plain_hmac_does(string secret)
+    {
+        var keys = new ApiKeyRing([new ApiKey("key1", secret)]);
+        var validator = new AccessTokenValidator(keys, _time);
+        Assert.True(validator.TryValidate(Sign("""{"alg":"HS256","typ":"JWT"}""", Claims(), secret), "demo", out _, out _));
+        Assert.False(validator.TryValidate(Sign("""{"alg":"HS256","typ":"JWT"}""", Claims(), secret + "x"), "demo", out _, out _));
+
+        string minted = new AccessTokenMinter(keys, _time).Mint("demo", "alice", new Grants());
+        int dot = minted.LastIndexOf('.');
+        byte[] signature = HMACSHA256.HashData(Encoding.UTF8.GetBytes(secret), Encoding.UTF8.GetBytes(minted[..dot]));
+        Assert.Equal(Base64Url.EncodeToString(signature), minted[(dot + 1)..]);
+        Assert.True(validator.TryValidate(minted, "demo", out _, out _));
+        Assert.Equal(["key1"], keys.WeakKeys);
+    }
+
+    [Theory]
     [InlineData("true", "chat", true)]
     [InlineData("true", "captions", false)]
     [InlineData("false", "chat", false)]
@@ -231,6 +250,13 @@ public class ApiKeyRingTests
         Assert.Contains(says, e.Message, StringComparison.Ordinal);
         if (secret == "short")
             Assert.DoesNotContain("short", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Only_secrets_under_32_bytes_are_weak()
+    {
+        var ring = new ApiKeyRing([new ApiKey("a", Secret), new ApiKey("b", Secret[1..]), new ApiKey("c", "12345678")]);
+        Assert.Equal(["b", "c"], ring.WeakKeys);
     }
 
     [Fact]

@@ -84,7 +84,7 @@ public sealed class ServeHostTests : IDisposable
         taken.Bind(new IPEndPoint(IPAddress.IPv6Any, 0));
         int port = ((IPEndPoint)taken.LocalEndPoint!).Port;
         ConfigurationException e = await Assert.ThrowsAsync<ConfigurationException>(
-            () => ServeHost.RunAsync(Options() with { UdpPort = port }, TextWriter.Null));
+            () => ServeHost.RunAsync(Options() with { UdpPort = port }, TextWriter.Null, TextWriter.Null));
         Assert.StartsWith($"TRANSCRIBE_UDP_PORT is {port}", e.Message, StringComparison.Ordinal);
     }
 
@@ -97,11 +97,25 @@ public sealed class ServeHostTests : IDisposable
         Assert.DoesNotContain("0123456789abcdef", own, StringComparison.Ordinal);
     }
 
-    private static async Task<string> BannerAsync(ServeOptions options)
+    [Theory]
+    [InlineData("0123456789abcdef0123456789abcdef", false)]
+    [InlineData("correct-horse", true)]
+    public async Task A_short_secret_is_warned_of_in_one_line_that_does_not_show_it(string secret, bool warned)
+    {
+        var warnings = new StringWriter();
+        ApiKeyRing keys = new([new ApiKey("k", secret)]);
+        Assert.DoesNotContain(secret, await BannerAsync(Options() with { Keys = keys, HttpAddress = "127.0.0.1" }, warnings), StringComparison.Ordinal);
+        string[] lines = warnings.ToString().Split(Environment.NewLine, StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal(warned ? 1 : 0, lines.Length);
+        Assert.All(lines, line => Assert.Contains("\"k\" (TRANSCRIBE_API_SECRET)", line, StringComparison.Ordinal));
+        Assert.All(lines, line => Assert.DoesNotContain(secret, line, StringComparison.Ordinal));
+    }
+
+    private static async Task<string> BannerAsync(ServeOptions options, TextWriter? warnings = null)
     {
         using var stop = new CancellationTokenSource();
         await using var output = new StopAtFlush(stop);
-        await ServeHost.RunAsync(options, output, stop.Token).WaitAsync(TimeSpan.FromSeconds(30));
+        await ServeHost.RunAsync(options, output, warnings ?? TextWriter.Null, stop.Token).WaitAsync(TimeSpan.FromSeconds(30));
         return output.ToString();
     }
 

@@ -50,7 +50,7 @@ public sealed class ServeOptionsTests
     }
 
     [Theory]
-    [InlineData("app", "too short")]
+    [InlineData("app", "tooshrt")]
     [InlineData("not a key", Secret)]
     public void An_api_key_that_cannot_sign_stops_and_no_secret_is_shown(string key, string secret)
     {
