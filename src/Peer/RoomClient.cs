@@ -10,12 +10,6 @@ using Transcribe.Rtc.Rtp;
 
 namespace Transcribe.Peer;
 
-/// <summary>Receives RTP of a remote track. Called under the client's lock on its receiving thread: copy and return.</summary>
-public delegate void RtpReceived(RemoteTrack track, in RtpPacket packet, Instant arrival);
-
-/// <summary>Receives a data channel message; the bytes are valid during the call only.</summary>
-public delegate void DataReceived(string label, ReadOnlySpan<byte> utf8);
-
 /// <summary>
 /// A headless participant: signalling over SignalR, media over the same UDP, ICE, DTLS-SRTP and SCTP as a browser's.
 /// The AI gateway, the command line and the tests join rooms with it.
@@ -496,37 +490,4 @@ public sealed partial class RoomClient : IMediaTransportObserver, IAsyncDisposab
         _stopping.Cancel();
         _handlers.Closed?.Invoke(reason);
     }
-
-    [LoggerMessage(10, LogLevel.Debug, "Leaving was not heard: {Reason}")]
-    private static partial void LogLeaveFailed(ILogger logger, string reason);
-
-    [LoggerMessage(11, LogLevel.Warning, "A new offer failed: {Reason}")]
-    private static partial void LogOfferFailed(ILogger logger, string reason);
-
-    [LoggerMessage(12, LogLevel.Warning, "The room could not be resynchronised: {Reason}")]
-    private static partial void LogResyncFailed(ILogger logger, string reason);
-
-    [LoggerMessage(13, LogLevel.Warning, "The session could not be resumed: {Reason}")]
-    private static partial void LogResumeFailed(ILogger logger, string reason);
-}
-
-/// <summary>What a <see cref="RoomClient"/> tells its user. All optional; all must return quickly.</summary>
-public sealed class RoomHandlers
-{
-    public RtpReceived? Rtp { get; init; }
-
-    public Action<RemoteTrack, SenderClock>? SenderClock { get; init; }
-
-    public DataReceived? Data { get; init; }
-
-    public Action<RoomEvent>? RoomEvent { get; init; }
-
-    /// <summary>Before the first packet of the track is delivered; under the client's lock.</summary>
-    public Action<RemoteTrack>? TrackStarted { get; init; }
-
-    /// <summary>After its last packet; under the client's lock.</summary>
-    public Action<RemoteTrack>? TrackEnded { get; init; }
-
-    /// <summary>The room is left, for this reason; nothing follows.</summary>
-    public Action<string>? Closed { get; init; }
 }

@@ -33,7 +33,7 @@ public sealed class CommandLineTests
         void Collect(Command command)
         {
             commands.Add(command);
-            foreach (Command sub in command.Subcommands)
+            foreach (Command sub in command.Subcommands.Where(c => !c.Hidden))
                 Collect(sub);
         }
     }

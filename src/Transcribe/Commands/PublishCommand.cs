@@ -48,6 +48,7 @@ internal static class PublishCommand
             }
             catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
             {
+                // Ctrl-C ends a loop: leave the room as usual.
             }
             catch (OperationCanceledException)
             {
