@@ -94,4 +94,95 @@ public sealed class DtlsPoolExecutorTests
 
         Assert.True(SpinWait.SpinUntil(() => pool.Running == 0 && pool.Queued == 0, Patience));
     }
+
+    [Fact]
+    public void Threads_are_kept_for_the_next_handshakes()
+    {
+        using DtlsPoolExecutor pool = new(new() { MaxHandshakes = 3, Linger = TimeSpan.FromMinutes(5) });
+        using CountdownEvent done = new(200);
+        for (int i = 0; i < 200; i++)
+            Assert.True(pool.TryRun(() => done.Signal()));
+        Assert.True(done.Wait(Patience));
+        Assert.InRange(pool.ThreadsStarted, 1, 3);
+
+        // Half a minute later, so to say, it is the same threads.
+        Assert.True(SpinWait.SpinUntil(() => pool.Running == 0, Patience));
+        long before = pool.ThreadsStarted;
+        for (int i = 0; i < 20; i++)
+        {
+            using ManualResetEventSlim one = new();
+            Assert.True(pool.TryRun(one.Set));
+            Assert.True(one.Wait(Patience));
+            Assert.True(SpinWait.SpinUntil(() => pool.Running == 0, Patience));
+        }
+
+        Assert.InRange(pool.ThreadsStarted, before, 3);
+    }
+
+    [Fact]
+    public void Threads_without_work_end()
+    {
+        using DtlsPoolExecutor pool = new(new() { MaxHandshakes = 1, Linger = TimeSpan.FromMilliseconds(1) });
+        for (int i = 1; i <= 3; i++)
+        {
+            Thread? thread = null;
+            Assert.True(pool.TryRun(() => Volatile.Write(ref thread, Thread.CurrentThread)));
+            Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref thread) is { IsAlive: false }, Patience));
+            Assert.Equal(i, pool.ThreadsStarted);
+        }
+    }
+
+    [Fact]
+    public void Never_more_compute_than_allowed()
+    {
+        using DtlsPoolExecutor pool = new(new() { MaxHandshakes = 16, MaxComputing = 2 });
+        using CountdownEvent done = new(64);
+        int computing = 0;
+        int most = 0;
+        for (int i = 0; i < 64; i++)
+        {
+            Assert.True(pool.TryRun(() =>
+            {
+                for (int step = 0; step < 20; step++)
+                {
+                    pool.EnterCompute();
+                    InterlockedMax(ref most, Interlocked.Increment(ref computing));
+                    Thread.Yield();
+                    Interlocked.Decrement(ref computing);
+                    pool.LeaveCompute();
+                }
+
+                done.Signal();
+            }));
+        }
+
+        Assert.True(done.Wait(Patience));
+        Assert.InRange(most, 1, 2);
+
+        static void InterlockedMax(ref int target, int value)
+        {
+            int seen = Volatile.Read(ref target);
+            while (value > seen)
+                seen = Interlocked.CompareExchange(ref target, value, seen) is int now && now == seen ? value : now;
+        }
+    }
+
+    [Fact]
+    public void The_threads_give_way_to_others_on_linux()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "the nice value of a thread is Linux's");
+        using DtlsPoolExecutor pool = new(new() { Niceness = 7 });
+        using ManualResetEventSlim done = new();
+        string? stat = null;
+        Assert.True(pool.TryRun(() =>
+        {
+            stat = File.ReadAllText("/proc/thread-self/stat");
+            done.Set();
+        }));
+        Assert.True(done.Wait(Patience));
+
+        // proc(5): field 19, and the name in parentheses, which may hold spaces, is field 2.
+        string[] fields = stat![(stat!.LastIndexOf(')') + 2)..].Split(' ');
+        Assert.Equal("7", fields[19 - 3]);
+    }
 }
