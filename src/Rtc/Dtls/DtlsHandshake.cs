@@ -1,12 +1,12 @@
+using System.Security.Cryptography;
 using Org.BouncyCastle.Tls;
-using Transcribe.Rtc.Srtp;
 
 namespace Transcribe.Rtc.Dtls;
 
 /// <summary>
 /// BouncyCastle's blocking handshake as a coroutine: it runs on a thread of the executor and blocks in
-/// <see cref="Receive(Span{byte}, int)"/> until the owner feeds it a record. After the handshake the owner's thread
-/// drives the connection itself, and nothing blocks.
+/// <see cref="Receive(Span{byte}, int)"/> until the owner feeds it a record. After the handshake a
+/// <see cref="DtlsRecordLayer"/> takes over, and all of this is dropped.
 /// </summary>
 /// <remarks>
 /// Unprotected records get new sequence numbers in both directions, so that we may repeat records towards
@@ -15,8 +15,7 @@ namespace Transcribe.Rtc.Dtls;
 internal sealed class DtlsHandshake(
     DtlsTransportOptions options,
     DtlsRole role,
-    DtlsPolicy policy,
-    Action<ReadOnlySpan<byte>> sendDirect) : DatagramTransport
+    DtlsPolicy policy) : DatagramTransport
 {
     private const int MaxInbox = 64;
 
@@ -37,20 +36,14 @@ internal sealed class DtlsHandshake(
     private bool _aborted;
     private bool _ended;
 
-    // Once the owner's thread has taken over:
-    private bool _direct;
-    private byte[]? _pending;
-    private int _pendingLength;
+    // Our ChangeCipherSpec and Finished, and the first sequence number of epoch 1 not used.
+    private readonly List<byte[]> _lastFlight = [];
+    private long _nextProtectedSequence;
 
-    /// <summary>The connection, when the handshake ended well.</summary>
-    public Org.BouncyCastle.Tls.DtlsTransport? Connection { get; private set; }
-
-    public SrtpKeyingMaterial? Keys => policy.Keys;
+    /// <summary>The handshake ended well.</summary>
+    public bool Succeeded { get; private set; }
 
     public Exception? Error { get; private set; }
-
-    /// <summary>BouncyCastle has closed the connection.</summary>
-    public bool IsClosed { get; private set; }
 
     public bool TryStart() => options.Executor.TryRun(Run);
 
@@ -161,43 +154,25 @@ internal sealed class DtlsHandshake(
         }
     }
 
-    // ---- owner's side, after the handshake
-
-    /// <summary>The owner's thread takes over; what was fed and not used comes back.</summary>
-    public byte[][] TakeOver()
+    /// <summary>After the handshake: the record layer that goes on from here.</summary>
+    /// <param name="unused">What was fed and not used.</param>
+    /// <param name="lastFlight">Our last flight, for a peer that has not got it.</param>
+    public DtlsRecordLayer TakeOver(out byte[][] unused, out byte[][] lastFlight)
     {
         lock (_gate)
         {
-            _direct = true;
-            byte[][] rest = [.. _inbox];
+            unused = [.. _inbox];
+            lastFlight = [.. _lastFlight];
             _inbox.Clear();
-            return rest;
-        }
-    }
+            DtlsRecordLayer layer = new(policy.RecordKeys, role == DtlsRole.Client, _nextProtectedSequence);
+            CryptographicOperations.ZeroMemory(policy.RecordKeys);
+            foreach (byte[] record in lastFlight)
+            {
+                if (DtlsRecord.Epoch(record) == 0)
+                    DtlsRecord.SetSequence(record, _sendSequence);
+            }
 
-    /// <summary>
-    /// Decrypts one record. Returns the length of its application data, or -1 when it has none for us.
-    /// Throws what BouncyCastle throws when it ends the connection.
-    /// </summary>
-    public int Open(ReadOnlySpan<byte> record, Span<byte> data)
-    {
-        if (_pending is null || _pending.Length < record.Length)
-            _pending = new byte[Math.Max(record.Length, 2048)];
-        record.CopyTo(_pending);
-        _pendingLength = record.Length;
-        if (DtlsRecord.Epoch(record) == 0)
-            DtlsRecord.SetSequence(_pending, _receiveSequence++);
-        try
-        {
-            return Connection!.Receive(data, 1);
-        }
-        catch (TlsTimeoutException)
-        {
-            return -1;
-        }
-        finally
-        {
-            _pendingLength = 0;
+            return layer;
         }
     }
 
@@ -217,9 +192,12 @@ internal sealed class DtlsHandshake(
 
             if (!aborted)
             {
-                Connection = role == DtlsRole.Client
-                    ? new DtlsClientProtocol().Connect(new DtlsClientPeer(policy), this)
-                    : new DtlsServerProtocol().Accept(new DtlsServerPeer(policy), this);
+                // What these return would carry the data; our own record layer does.
+                if (role == DtlsRole.Client)
+                    new DtlsClientProtocol().Connect(new DtlsClientPeer(policy), this);
+                else
+                    new DtlsServerProtocol().Accept(new DtlsServerPeer(policy), this);
+                Succeeded = policy.RecordKeys is not null;
             }
         }
         catch (Exception e)
@@ -253,17 +231,7 @@ internal sealed class DtlsHandshake(
 
     // ---- DatagramTransport, called by BouncyCastle
 
-    public int GetReceiveLimit()
-    {
-        if (!_direct)
-            return DtlsRecord.MaxLength;
-
-        // BouncyCastle asks before each record and has no other way out of its loop but its wall clock: this
-        // exception passes through it and leaves the connection as it is.
-        if (_pendingLength == 0)
-            throw new TlsTimeoutException();
-        return _pendingLength + 64;
-    }
+    public int GetReceiveLimit() => DtlsRecord.MaxLength;
 
     public int GetSendLimit() => options.MaxDatagram;
 
@@ -271,16 +239,6 @@ internal sealed class DtlsHandshake(
 
     public int Receive(Span<byte> buffer, int waitMillis)
     {
-        if (_direct)
-        {
-            int length = _pendingLength;
-            _pendingLength = 0;
-            if (length == 0 || length > buffer.Length)
-                return -1;
-            _pending.AsSpan(0, length).CopyTo(buffer);
-            return length;
-        }
-
         lock (_gate)
         {
             if (TryTake(buffer, out int length))
@@ -325,28 +283,35 @@ internal sealed class DtlsHandshake(
     public void Send(ReadOnlySpan<byte> buffer)
     {
         byte[] record = buffer.ToArray();
-        if (_direct)
-        {
-            if (DtlsRecord.Epoch(record) == 0)
-                DtlsRecord.SetSequence(record, _sendSequence++);
-            sendDirect(record);
-            return;
-        }
-
         lock (_gate)
         {
+            byte type = DtlsRecord.Type(record);
             if (DtlsRecord.Epoch(record) == 0)
             {
                 DtlsRecord.SetSequence(record, _sendSequence++);
-                if (DtlsRecord.Type(record) == DtlsRecord.Handshake)
+                if (type == DtlsRecord.Handshake)
                     NoteSent(record);
+                if (type == DtlsRecord.ChangeCipherSpec)
+                {
+                    _lastFlight.Clear();
+                    _lastFlight.Add(record);
+                }
+            }
+            else
+            {
+                _nextProtectedSequence = Math.Max(_nextProtectedSequence, DtlsRecord.Sequence(record) + 1);
+                if (type == DtlsRecord.Handshake)
+                    _lastFlight.Add(record);
             }
 
             _outbox.Add(record);
         }
     }
 
-    public void Close() => IsClosed = true;
+    public void Close()
+    {
+        // The owner closes.
+    }
 
     private bool TryTake(Span<byte> buffer, out int length)
     {

@@ -33,6 +33,9 @@ internal sealed class DtlsPolicy(
 
     public SrtpKeyingMaterial? Keys { get; private set; }
 
+    /// <summary>The key block of the record protection, once the handshake is done.</summary>
+    public byte[]? RecordKeys { get; private set; }
+
     public bool FingerprintMismatch { get; private set; }
 
     public bool NoSrtpProfile { get; private set; }
@@ -102,6 +105,15 @@ internal sealed class DtlsPolicy(
         byte[] exported = context.ExportKeyingMaterial(Exporter, null, SrtpKeyingMaterial.ExportLength(Profile));
         Keys = SrtpKeyingMaterial.FromExporter(Profile, exported, role == DtlsRole.Client);
         Array.Clear(exported);
+
+        // RFC 5246 section 6.3: the server's random comes first here.
+        SecurityParameters parameters = context.SecurityParameters;
+        int keyLength = parameters.CipherSuite == CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 ? 32 : 16;
+        RecordKeys = parameters.MasterSecret.DeriveUsingPrf(
+            parameters.PrfAlgorithm,
+            "key expansion",
+            (byte[])[.. parameters.ServerRandom, .. parameters.ClientRandom],
+            DtlsRecordLayer.KeyBlockLength(keyLength)).Extract();
     }
 
     public void NoteAlert(short level, short description)

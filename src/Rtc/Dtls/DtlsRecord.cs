@@ -15,6 +15,7 @@ internal static class DtlsRecord
 
     public const byte ClientHello = 1;
     public const byte CertificateVerify = 15;
+    public const byte Finished = 20;
 
     /// <summary>Explicit nonce and tag of AES-GCM (RFC 5288): a shorter protected record cannot be authentic.</summary>
     public const int MinProtectedBody = 24;
@@ -41,6 +42,10 @@ internal static class DtlsRecord
     public static ushort Epoch(ReadOnlySpan<byte> record) => BinaryPrimitives.ReadUInt16BigEndian(record[3..]);
 
     public static ReadOnlySpan<byte> Body(ReadOnlySpan<byte> record) => record[HeaderLength..];
+
+    /// <summary>The 48-bit sequence number.</summary>
+    public static long Sequence(ReadOnlySpan<byte> record) =>
+        ((long)BinaryPrimitives.ReadUInt16BigEndian(record[5..]) << 32) | BinaryPrimitives.ReadUInt32BigEndian(record[7..]);
 
     /// <summary>Writes the 48-bit sequence number.</summary>
     public static void SetSequence(Span<byte> record, long sequence)

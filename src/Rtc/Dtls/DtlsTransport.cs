@@ -1,4 +1,3 @@
-using Org.BouncyCastle.Tls;
 using Transcribe.Rtc.Srtp;
 
 namespace Transcribe.Rtc.Dtls;
@@ -16,15 +15,25 @@ public sealed class DtlsTransport : IDisposable
     private const int MaxHeldHandshake = 8;
     private const int MaxHeldData = 32;
 
+    private const byte Warning = 1;
+    private const byte Fatal = 2;
+    private const byte CloseNotify = 0;
+
+    // Taken while in use: an observer may come back here.
     [ThreadStatic]
     private static byte[]? _plain;
 
+    [ThreadStatic]
+    private static byte[]? _sealed;
+
     private readonly DtlsTransportOptions _options;
     private readonly IDtlsObserver _observer;
-    private readonly List<byte[]> _heldProtected = [];
-    private readonly List<byte[]> _heldData = [];
+    private List<byte[]> _heldProtected = [];
+    private List<byte[]> _heldData = [];
     private DtlsHandshake? _handshake;
     private DtlsPolicy? _policy;
+    private DtlsRecordLayer? _records;
+    private byte[][] _lastFlight = [];
     private DtlsRole _role;
     private byte[]? _heldChangeCipherSpec;
     private bool _started;
@@ -47,7 +56,7 @@ public sealed class DtlsTransport : IDisposable
     public DtlsCloseReason CloseReason { get; private set; }
 
     /// <summary>Description number of the fatal alert received (RFC 5246 section 7.2), if one was.</summary>
-    public int? AlertReceived => _policy?.AlertReceived;
+    public int? AlertReceived { get => _policy?.AlertReceived ?? field; private set; }
 
     /// <summary>What went wrong, for a log; null while nothing has.</summary>
     public string? FailureDetail { get; private set; }
@@ -73,7 +82,7 @@ public sealed class DtlsTransport : IDisposable
         _role = role;
         _handshakeDeadline = now + _options.HandshakeTimeout;
         _policy = new DtlsPolicy(_options, role, [.. remoteFingerprints]);
-        _handshake = new DtlsHandshake(_options, role, _policy, SendNow);
+        _handshake = new DtlsHandshake(_options, role, _policy);
         if (role == DtlsRole.Client)
             Begin(now);
     }
@@ -163,17 +172,7 @@ public sealed class DtlsTransport : IDisposable
     {
         if (State != DtlsState.Connected || data.IsEmpty || data.Length > MaxData)
             return false;
-        try
-        {
-            _handshake!.Connection!.Send(data);
-            return true;
-        }
-        catch (IOException e)
-        {
-            FailureDetail = e.Message;
-            End(DtlsState.Failed, DtlsCloseReason.ProtocolError);
-            return false;
-        }
+        return SendProtected(DtlsRecord.ApplicationData, data);
     }
 
     /// <summary>Longest <see cref="Send"/>: the datagram less record header, explicit nonce and tag.</summary>
@@ -185,7 +184,7 @@ public sealed class DtlsTransport : IDisposable
         switch (State)
         {
             case DtlsState.Connected:
-                _handshake!.Connection!.Close();
+                SendProtected(DtlsRecord.Alert, [Warning, CloseNotify]);
                 break;
             case DtlsState.Connecting when _started:
                 _handshake!.Abort();
@@ -209,6 +208,7 @@ public sealed class DtlsTransport : IDisposable
         }
 
         _handshake?.Abort();
+        _records?.Dispose();
     }
 
     private void Begin(Instant now)
@@ -231,7 +231,7 @@ public sealed class DtlsTransport : IDisposable
 
     private void Finish()
     {
-        if (_handshake!.Connection is null)
+        if (!_handshake!.Succeeded)
         {
             FailureDetail = _handshake.Error?.Message;
             DtlsCloseReason reason = Blame();
@@ -239,17 +239,20 @@ public sealed class DtlsTransport : IDisposable
             return;
         }
 
-        byte[][] rest = _handshake.TakeOver();
+        _records = _handshake.TakeOver(out byte[][] unused, out _lastFlight);
+        byte[][] held = [.. unused, .. _heldProtected, .. _heldData];
+        SrtpKeyingMaterial keys = _policy!.Keys!;
+
+        // A session lives for hours: nothing of the handshake is kept.
+        (_handshake, _policy, _heldChangeCipherSpec) = (null, null, null);
+        (_heldProtected, _heldData) = ([], []);
         State = DtlsState.Connected;
-        _observer.OnDtlsConnected(_handshake.Keys!);
-        foreach (byte[] record in rest.Concat(_heldProtected).Concat(_heldData))
+        _observer.OnDtlsConnected(keys);
+        foreach (byte[] record in held)
         {
             if (State == DtlsState.Connected)
                 TakeConnectedRecord(record);
         }
-
-        _heldProtected.Clear();
-        _heldData.Clear();
     }
 
     private DtlsCloseReason Blame() => _policy! switch
@@ -341,58 +344,89 @@ public sealed class DtlsTransport : IDisposable
 
     private void TakeConnectedRecord(ReadOnlySpan<byte> record)
     {
-        bool wanted = DtlsRecord.Epoch(record) switch
-        {
-            // The peer repeats its last flight when it has lost ours, and gets ours again.
-            0 => DtlsRecord.Type(record) == DtlsRecord.Handshake && _role == DtlsRole.Server,
-            1 => DtlsRecord.Body(record).Length >= DtlsRecord.MinProtectedBody,
-            _ => false,
-        };
-        if (!wanted)
+        // Whatever is of epoch 0 comes from a peer that repeats its last flight; its Finished, which authenticates,
+        // follows and is answered.
+        if (DtlsRecord.Epoch(record) != 1 || DtlsRecord.Body(record).Length < DtlsRecord.MinProtectedBody)
         {
             Counters.UnexpectedRecords++;
             return;
         }
 
-        byte[] plain = _plain ??= new byte[DtlsRecord.MaxLength];
-        int length;
+        byte[] buffer = Take(ref _plain);
         try
         {
-            length = _handshake!.Open(record, plain);
-        }
-        catch (Exception e) when (e is IOException or ArgumentException or InvalidOperationException or IndexOutOfRangeException)
-        {
-            FailureDetail = e.Message;
-            End(DtlsState.Failed, Blame());
-            return;
-        }
-
-        if (_handshake.IsClosed)
-        {
-            DtlsCloseReason reason = Blame();
-            End(reason == DtlsCloseReason.RemoteClose ? DtlsState.Closed : DtlsState.Failed, reason);
-            return;
-        }
-
-        if (length < 0)
-        {
-            Counters.DiscardedRecords++;
-            return;
-        }
-
-        Counters.DataReceived++;
-        _plain = null; // the observer may come back here with another record
-        try
-        {
-            _observer.OnDtlsData(plain.AsSpan(0, length));
+            int length = _records!.Open(record, buffer);
+            if (length < 0)
+                Counters.DiscardedRecords++;
+            else
+                TakeContent(DtlsRecord.Type(record), buffer.AsSpan(0, length));
         }
         finally
         {
-            _plain = plain;
+            _plain = buffer;
         }
     }
 
-    private void SendFlight(List<byte[]> records)
+    private void TakeContent(byte type, ReadOnlySpan<byte> content)
+    {
+        switch (type)
+        {
+            case DtlsRecord.ApplicationData when content.Length > 0:
+                // The peer has our Finished.
+                _lastFlight = [];
+                Counters.DataReceived++;
+                _observer.OnDtlsData(content);
+                break;
+            case DtlsRecord.Alert when content is [_, CloseNotify]:
+                SendProtected(DtlsRecord.Alert, [Warning, CloseNotify]);
+                End(DtlsState.Closed, DtlsCloseReason.RemoteClose);
+                break;
+            case DtlsRecord.Alert when content is [Fatal, byte description]:
+                AlertReceived = description;
+                End(DtlsState.Failed, DtlsCloseReason.AlertReceived);
+                break;
+            case DtlsRecord.Handshake when content.Length > 0 && content[0] == DtlsRecord.Finished && _role == DtlsRole.Server && _lastFlight.Length > 0:
+                // The peer repeats its last flight, for it has lost ours.
+                foreach (byte[] mine in _lastFlight)
+                {
+                    if (DtlsRecord.Epoch(mine) == 0)
+                        DtlsRecord.SetSequence(mine, DtlsRecord.Sequence(mine) + 1);
+                }
+
+                Counters.Retransmissions++;
+                SendFlight(_lastFlight);
+                break;
+            default:
+                Counters.DiscardedRecords++;
+                break;
+        }
+    }
+
+    private bool SendProtected(byte type, ReadOnlySpan<byte> content)
+    {
+        byte[] buffer = Take(ref _sealed);
+        try
+        {
+            int length = _records!.Seal(type, content, buffer);
+            if (length == 0)
+                return false;
+            SendNow(buffer.AsSpan(0, length));
+            return true;
+        }
+        finally
+        {
+            _sealed = buffer;
+        }
+    }
+
+    private static byte[] Take(ref byte[]? kept)
+    {
+        byte[] buffer = kept ?? new byte[DtlsRecord.MaxLength];
+        kept = null;
+        return buffer;
+    }
+
+    private void SendFlight(IReadOnlyList<byte[]> records)
     {
         // BouncyCastle sends each record by itself; a flight needs fewer datagrams.
         Span<byte> datagram = stackalloc byte[_options.MaxDatagram <= 2048 ? _options.MaxDatagram : 2048];
