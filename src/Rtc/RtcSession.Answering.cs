@@ -181,10 +181,11 @@ public sealed partial class RtcSession
             description.Codecs, kind == MediaKind.Audio ? _options.AudioCodecs : _options.VideoCodecs, out IReadOnlyList<RtpCodec> listed);
         if (matched.Count == 0)
             return;
-        plan.Codecs = listed;
-        plan.ExtMaps = DescriptionReader.MatchExtensions(
+        IReadOnlyList<SdpExtMap> extensions = DescriptionReader.MatchExtensions(
             session, description, kind == MediaKind.Audio ? _options.AudioExtensions : _options.VideoExtensions);
-        plan.Negotiated = DescriptionReader.Negotiate(session, description, matched, plan.ExtMaps);
+        SharedNegotiation shared = _options.Negotiations.Share(new SharedNegotiation(
+            [.. description.Formats], listed, extensions, DescriptionReader.Negotiate(session, description, matched, extensions)));
+        (plan.Formats, plan.Codecs, plan.ExtMaps, plan.Negotiated) = (shared.Formats, shared.Codecs, shared.ExtMaps, shared.Negotiated);
         plan.Rejected = false;
     }
 
@@ -234,7 +235,7 @@ public sealed partial class RtcSession
                 HasMid = plan.HasMid,
                 Type = plan.Description.Type,
                 Protocol = plan.Description.Protocol,
-                Formats = [.. plan.Description.Formats],
+                Formats = plan.Formats ?? [.. plan.Description.Formats],
                 Media = media ?? (plan.Rejected ? former?.Media : null),
                 IsData = plan.IsData,
                 Rejected = plan.Rejected,

@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using Transcribe.Rtc.Dtls;
 using Transcribe.Rtc.Ice;
+using Transcribe.Rtc.Negotiation;
 using Transcribe.Rtc.Rtp;
 using Transcribe.Rtc.Sdp;
 using Transcribe.Rtc.Srtp;
@@ -86,6 +87,9 @@ public sealed record RtcSessionOptions
 
     /// <summary>Every drop is counted here, too. To be shared only by sessions that run on one thread.</summary>
     public RtcDropTotals? DropTotals { get; init; }
+
+    /// <summary>What sessions with these options, and copies of them, have alike.</summary>
+    internal NegotiationCache Negotiations { get; } = new();
 
     internal void Validate()
     {

@@ -65,6 +65,9 @@ internal sealed class SectionPlan
 
     public NegotiatedMedia Negotiated { get; set; } = NegotiatedMedia.None;
 
+    /// <summary>Formats of the offer's m-line; null to take them from there.</summary>
+    public IReadOnlyList<string>? Formats { get; set; }
+
     public IReadOnlyList<RtpCodec> Codecs { get; set; } = [];
 
     public IReadOnlyList<SdpExtMap> ExtMaps { get; set; } = [];

@@ -42,7 +42,7 @@ internal sealed class RetransmissionQueue(uint initialTsn, SendQueue sendQueue)
     private const int MissesForLoss = 3;
 
     private readonly List<OutboundMessage> _toAbandon = [];
-    private OutboundChunk[] _ring = new OutboundChunk[64];
+    private OutboundChunk[] _ring = new OutboundChunk[4];
     private int _head;
     private int _lostScan;
 
