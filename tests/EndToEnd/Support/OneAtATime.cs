@@ -1,2 +1,2 @@
 // Browsers, speech decoders and servers share two cores: together they would measure each other.
-[assembly: CollectionBehavior(DisableTestParallelization = true)]
+[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]
