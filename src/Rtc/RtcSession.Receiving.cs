@@ -1,6 +1,6 @@
 using Transcribe.Rtc.Media;
-using Transcribe.Rtc.Rtp;
 using Transcribe.Rtc.Rtcp;
+using Transcribe.Rtc.Rtp;
 using Transcribe.Rtc.Sdp;
 using Transcribe.Rtc.Srtp;
 

@@ -89,7 +89,11 @@ public sealed class PublishingTests
     {
         WebApplication app = ServeHost.Build(new ServeOptions
         {
-            Keys = Keys, HttpAddress = "127.0.0.1", HttpPort = port, UdpPort = FreePort(SocketType.Dgram, ProtocolType.Udp), LogLevel = LogLevel.Warning,
+            Keys = Keys,
+            HttpAddress = "127.0.0.1",
+            HttpPort = port,
+            UdpPort = FreePort(SocketType.Dgram, ProtocolType.Udp),
+            LogLevel = LogLevel.Warning,
         });
         await app.StartAsync(TestContext.Current.CancellationToken);
         return app;

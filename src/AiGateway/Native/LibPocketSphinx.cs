@@ -42,9 +42,6 @@ internal static partial class LibPocketSphinx
     [LibraryImport(NativeLibraries.PocketSphinx, EntryPoint = "ps_seg_next")]
     public static partial IntPtr NextSegment(IntPtr segment);
 
-    [LibraryImport(NativeLibraries.PocketSphinx, EntryPoint = "ps_seg_free")]
-    public static partial void FreeSegments(IntPtr segment);
-
     [LibraryImport(NativeLibraries.PocketSphinx, EntryPoint = "ps_seg_word")]
     public static partial IntPtr SegmentWord(IntPtr segment);
 

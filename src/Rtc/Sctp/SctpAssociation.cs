@@ -21,7 +21,7 @@ public sealed partial class SctpAssociation : Reassembly.IReceiver
     private CongestionControl _congestion;
     private RtoEstimator _rto;
     private ReceiveTracker _received = new(0);
-    private Reassembly _reassembly;
+    private readonly Reassembly _reassembly;
 
     private uint _localTag;
     private uint _peerTag;

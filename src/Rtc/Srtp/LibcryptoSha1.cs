@@ -16,10 +16,10 @@ internal static unsafe class LibcryptoSha1
 
     public const int BlockLength = 64;
 
-    private static readonly delegate* unmanaged[Cdecl]<byte*, int> _init;
-    private static readonly delegate* unmanaged[Cdecl, SuppressGCTransition]<byte*, byte*, nuint, int> _update;
-    private static readonly delegate* unmanaged[Cdecl, SuppressGCTransition]<byte*, byte*, int> _final;
-    private static readonly delegate* unmanaged[Cdecl, SuppressGCTransition]<byte*, byte*, void> _transform;
+    private static readonly delegate* unmanaged[Cdecl]<byte*, int> Sha1Init;
+    private static readonly delegate* unmanaged[Cdecl, SuppressGCTransition]<byte*, byte*, nuint, int> Sha1Update;
+    private static readonly delegate* unmanaged[Cdecl, SuppressGCTransition]<byte*, byte*, int> Sha1Final;
+    private static readonly delegate* unmanaged[Cdecl, SuppressGCTransition]<byte*, byte*, void> Sha1Transform;
 
     /// <summary>The library is there, has the functions, and they agree with the BCL.</summary>
     public static bool IsSupported { get; }
@@ -40,10 +40,10 @@ internal static unsafe class LibcryptoSha1
                 || !NativeLibrary.TryGetExport(library, "SHA1_Final", out nint final)
                 || !NativeLibrary.TryGetExport(library, "SHA1_Transform", out nint transform))
                 continue;
-            _init = (delegate* unmanaged[Cdecl]<byte*, int>)init;
-            _update = (delegate* unmanaged[Cdecl, SuppressGCTransition]<byte*, byte*, nuint, int>)update;
-            _final = (delegate* unmanaged[Cdecl, SuppressGCTransition]<byte*, byte*, int>)final;
-            _transform = (delegate* unmanaged[Cdecl, SuppressGCTransition]<byte*, byte*, void>)transform;
+            Sha1Init = (delegate* unmanaged[Cdecl]<byte*, int>)init;
+            Sha1Update = (delegate* unmanaged[Cdecl, SuppressGCTransition]<byte*, byte*, nuint, int>)update;
+            Sha1Final = (delegate* unmanaged[Cdecl, SuppressGCTransition]<byte*, byte*, int>)final;
+            Sha1Transform = (delegate* unmanaged[Cdecl, SuppressGCTransition]<byte*, byte*, void>)transform;
             IsSupported = Agrees();
             return;
         }
@@ -57,7 +57,7 @@ internal static unsafe class LibcryptoSha1
         fixed (byte* c = made)
         fixed (byte* b = block)
         {
-            if (_init(c) != 1 || _update(c, b, BlockLength) != 1)
+            if (Sha1Init(c) != 1 || Sha1Update(c, b, BlockLength) != 1)
                 throw new CryptographicException("libcrypto refuses SHA-1.");
         }
 
@@ -76,8 +76,8 @@ internal static unsafe class LibcryptoSha1
         fixed (byte* d = data)
         fixed (byte* to = digest)
         {
-            _update(c, d, (nuint)data.Length);
-            _final(to, c);
+            Sha1Update(c, d, (nuint)data.Length);
+            Sha1Final(to, c);
         }
     }
 
@@ -90,7 +90,7 @@ internal static unsafe class LibcryptoSha1
         byte* c = stackalloc byte[ContextLength];
         context.CopyTo(new Span<byte>(c, ContextLength));
         fixed (byte* b = block)
-            _transform(c, b);
+            Sha1Transform(c, b);
         for (int i = 0; i < 5; i++)
             BinaryPrimitives.WriteUInt32BigEndian(digest[(4 * i)..], ((uint*)c)[i]);
     }

@@ -72,7 +72,10 @@ internal static unsafe class BenchFloor
                 vectors[i] = new IoVec { Base = slots + (i * 2048), Length = 2048 };
                 headers[i].Header = new MsgHdr
                 {
-                    Name = names + (i * BenchNative.SockAddrStride), NameLength = BenchNative.SockAddrStride, Vectors = vectors + i, VectorCount = 1,
+                    Name = names + (i * BenchNative.SockAddrStride),
+                    NameLength = BenchNative.SockAddrStride,
+                    Vectors = vectors + i,
+                    VectorCount = 1,
                 };
             }
 
@@ -107,7 +110,10 @@ internal static unsafe class BenchFloor
                 BenchSocket.WriteName(names + (i * BenchNative.SockAddrStride), TransportAddress.FromIPv4(route.Destinations[i], port));
                 _headers[i].Header = new MsgHdr
                 {
-                    Name = names + (i * BenchNative.SockAddrStride), NameLength = BenchNative.SockAddrStride, Vectors = _vector, VectorCount = 1,
+                    Name = names + (i * BenchNative.SockAddrStride),
+                    NameLength = BenchNative.SockAddrStride,
+                    Vectors = _vector,
+                    VectorCount = 1,
                 };
             }
         }

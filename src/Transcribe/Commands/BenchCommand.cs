@@ -33,7 +33,9 @@ internal static class BenchCommand
         var merge = new Option<bool>("--receiver-gro") { Description = "Receivers take merged datagrams (UDP_GRO), which spares the sender the segmentation; most clients do not." };
         var cpus = new Option<int[]>("--server-cpu")
         {
-            Description = "Processors of the process under test; the clients get the others. Default 0.", AllowMultipleArgumentsPerToken = true, DefaultValueFactory = _ => [0],
+            Description = "Processors of the process under test; the clients get the others. Default 0.",
+            AllowMultipleArgumentsPerToken = true,
+            DefaultValueFactory = _ => [0],
         };
         var workers = new Option<int>("--workers") { Description = "Worker threads of the SFU.", DefaultValueFactory = _ => 1 };
         var json = new Option<bool>("--json") { Description = "Print one JSON object instead of tables." };

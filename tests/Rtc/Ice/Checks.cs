@@ -7,7 +7,7 @@ namespace Transcribe.Rtc.Tests.Ice;
 /// <summary>Hand-made checks, right and wrong ones.</summary>
 internal static class Checks
 {
-    private static ulong s_nextId = 1;
+    private static ulong _nextId = 1;
 
     public static byte[] Request(
         IceHost to,
@@ -22,7 +22,7 @@ internal static class Checks
         bool integrity = true,
         ushort unknownAttribute = 0)
     {
-        var id = new StunTransactionId(0, Interlocked.Increment(ref s_nextId));
+        var id = new StunTransactionId(0, Interlocked.Increment(ref _nextId));
         var writer = new StunWriter(new byte[1024], StunClass.Request, StunMethod.Binding, id);
         string username = $"{localUfrag ?? to.Agent.LocalCredentials.Ufrag}:{remoteUfrag}";
         writer.Add(StunAttributeType.Username, Encoding.UTF8.GetBytes(username));

@@ -15,8 +15,8 @@ internal sealed unsafe partial class Usrsctp : IDisposable
     private const int Sctp = 132;
 
     private static readonly Dictionary<nint, Usrsctp> Sockets = [];
-    private static bool s_initialized;
-    private static nint s_next = 0x1000;
+    private static bool _initialized;
+    private static nint _next = 0x1000;
 
     private readonly nint _handle;
     private readonly nint _socket;
@@ -25,14 +25,14 @@ internal sealed unsafe partial class Usrsctp : IDisposable
 
     public Usrsctp(ushort port, Action<byte[]> output)
     {
-        if (!s_initialized)
+        if (!_initialized)
         {
             usrsctp_init_nothreads(0, &OnOutput, 0);
-            s_initialized = true;
+            _initialized = true;
         }
 
         Output = output;
-        _handle = s_next++;
+        _handle = _next++;
         Sockets[_handle] = this;
         usrsctp_register_address(_handle);
         _socket = usrsctp_socket(AfConn, Stream, Sctp, 0, 0, 0, 0);
