@@ -47,7 +47,6 @@ internal static class BenchReport
             $"{Median(runs.Select(r => r.Floor.CpuMicrosPerPacket)):0.00}", $"[bold]{Median(runs.Select(r => r.Ratio)):0.00}[/]");
         table.AddRow("ratio of each repetition", "", "", string.Join(" ", runs.Select(r => r.Ratio.ToString("0.00"))));
         Row("the same by /proc/PID/stat", f => f.StatMicrosPerPacket, "0.00");
-        Row("share of user time", f => f.UserShare, "P0");
         Row("load of one core", f => f.ServerLoad, "P1");
         Row("packets/s", f => f.PacketsPerSecond, "N0");
         Row("lost", f => f.Lost, "N0");
@@ -59,6 +58,7 @@ internal static class BenchReport
         Row("driver: latest publish, ms", f => f.DriverLatestMs, "0.0");
         SideFigures last = runs[^1].Sfu;
         table.AddRow("allocated, bytes/packet", $"{last.AllocatedPerPacket:0.0}", "", "");
+        table.AddRow("compiling during it, ms", $"{Median(runs.Select(r => r.Sfu.CompilingMs)):0.0}", "", "");
         table.AddRow("datagrams in per packet out", $"{last.DatagramsIn / (double)Math.Max(1, last.Packets):0.000}", "", "");
         table.AddRow("datagrams per sendmmsg; segmented messages", $"{last.DatagramsPerSend:0.0}; {last.SegmentedSends:N0}", "", "");
         table.AddRow("retransmitted; dropped by its socket", $"{last.Retransmitted}; {last.ServerDropped}", "", "");

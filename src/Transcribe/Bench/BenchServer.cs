@@ -1,3 +1,4 @@
+using System.Runtime;
 using System.Text.Json;
 using Microsoft.Extensions.Logging.Abstractions;
 using Transcribe.Cluster;
@@ -20,7 +21,8 @@ internal sealed record BenchReply(int Id, string? Error = null, string? Sdp = nu
 /// <summary>Counters of the SFU's workers, summed, and of its process.</summary>
 internal sealed record BenchServerStats(
     long PacketsIn, long PacketsForwarded, long PacketsRetransmitted, long DatagramsReceived, long DatagramsSent, long SendCalls,
-    long SegmentedSends, long SendFailures, long KernelDrops, long Sessions, long Faults, long AllocatedBytes, long HeapBytes, int Collections);
+    long SegmentedSends, long SendFailures, long KernelDrops, long Sessions, long Faults, long AllocatedBytes, long HeapBytes, int Collections, long CompiledMethods,
+    double CompilingMs);
 
 /// <summary>
 /// The process under test: an <see cref="SfuNode"/> as `serve` runs it, spoken to through standard input and output
@@ -127,5 +129,7 @@ internal static class BenchServer
         node.Workers.Sum(w => w.Counters.SessionFaults),
         GC.GetTotalAllocatedBytes(),
         GC.GetTotalMemory(forceFullCollection: false),
-        GC.CollectionCount(0));
+        GC.CollectionCount(0),
+        JitInfo.GetCompiledMethodCount(),
+        JitInfo.GetCompilationTime().TotalMilliseconds);
 }

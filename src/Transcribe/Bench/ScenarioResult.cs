@@ -9,8 +9,6 @@ internal sealed record SideFigures
     /// <summary>The same from /proc/PID/stat, which counts in hundredths of a second.</summary>
     public double StatMicrosPerPacket { get; init; }
 
-    public double UserShare { get; init; }
-
     /// <summary>CPU time per wall time: 1 is one core.</summary>
     public double ServerLoad { get; init; }
 
@@ -39,6 +37,10 @@ internal sealed record SideFigures
     /// <summary>Datagrams lost because the driver did not read in time.</summary>
     public long DriverDropped { get; init; }
 
+    /// <summary>Time the run-time compiled during the measurement: small, or the warm-up was too short.</summary>
+    public double CompilingMs { get; init; }
+
+    /// <summary>By the whole process, control channel included.</summary>
     public double AllocatedPerPacket { get; init; }
 
     public long Retransmitted { get; init; }

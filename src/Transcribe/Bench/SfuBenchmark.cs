@@ -65,8 +65,7 @@ internal sealed class SfuBenchmark(SfuBenchmarkOptions options, Action<string> t
             p.Address.IPv4, [.. receivers.Where(r => r != p).Select(r => r.Address.IPv4)]))]));
         driver.FloorPort = floor.Port;
 
-        tell($"{scenario.Name}: warming up");
-        DriverPhase warm = await driver.PublishAsync(streams, TimeSpan.FromSeconds(4), toFloor: false);
+        DriverPhase warm = await WarmUpAsync(scenario, server, driver, streams, cancellationToken);
         int audio = (int)Math.Round(warm.AudioBytes);
         int video = (int)Math.Round(warm.VideoBytes);
         if (warm.Received == 0)
@@ -84,6 +83,26 @@ internal sealed class SfuBenchmark(SfuBenchmarkOptions options, Action<string> t
         }
 
         return new ScenarioResult(scenario.Name) { Forward = runs, AudioDatagram = audio, VideoDatagram = video };
+    }
+
+    /// <summary>Publishes until the server's run-time has stopped recompiling what is hot, for half a minute at most.</summary>
+    private async Task<DriverPhase> WarmUpAsync(
+        SfuScenario scenario, BenchServerProcess server, BenchDriver driver, List<BenchStream> streams, CancellationToken cancellationToken)
+    {
+        tell($"{scenario.Name}: warming up");
+        var clock = Stopwatch.StartNew();
+        long compiled = (await server.StatsAsync()).CompiledMethods;
+        int quiet = 0;
+        while (true)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            DriverPhase phase = await driver.PublishAsync(streams, TimeSpan.FromSeconds(2), toFloor: false);
+            long now = (await server.StatsAsync()).CompiledMethods;
+            quiet = now - compiled <= 2 ? quiet + 1 : 0;
+            compiled = now;
+            if (quiet == 2 || clock.Elapsed > TimeSpan.FromSeconds(30))
+                return phase;
+        }
     }
 
     private async Task<ScenarioResult> IdleAsync(SfuScenario scenario, BenchServerProcess server, BenchDriver driver, CancellationToken cancellationToken)
@@ -111,9 +130,9 @@ internal sealed class SfuBenchmark(SfuBenchmarkOptions options, Action<string> t
         List<BenchPeer> publishers = await JoinAsync(server, driver, [new BenchPeerPlan("bench", PublishVideo: true)]);
         List<BenchPeer> receivers = await JoinAsync(server, driver, Enumerable.Repeat(new BenchPeerPlan("bench", VideoSlots: 1), StormSubscribers));
         List<BenchStream> streams = Streams(scenario, publishers, receivers.Count);
-        tell($"{scenario.Name}: warming up");
-        await driver.PublishAsync(streams, TimeSpan.FromSeconds(4), toFloor: false);
-        await driver.CloseAsync(await JoinAsync(server, driver, Enumerable.Repeat(JoinPlan, 50)));
+        for (int i = 0; i < 3; i++)
+            await driver.CloseAsync(await JoinAsync(server, driver, Enumerable.Repeat(JoinPlan, 60)));
+        await WarmUpAsync(scenario, server, driver, streams, cancellationToken);
         var runs = new List<StormRun>();
         for (int i = 0; i < options.Repeat; i++)
         {
@@ -253,7 +272,6 @@ internal sealed class SfuBenchmark(SfuBenchmarkOptions options, Action<string> t
         {
             CpuMicrosPerPacket = used / Math.Max(1, packets),
             StatMicrosPerPacket = (user2 - user + system2 - system) * 10_000.0 / Math.Max(1, packets),
-            UserShare = (user2 - user) / (double)Math.Max(1, user2 - user + system2 - system),
             ServerLoad = used / (wall * 1e6),
             PacketsPerSecond = phase.Received / phase.Seconds,
             Packets = packets,
@@ -266,6 +284,7 @@ internal sealed class SfuBenchmark(SfuBenchmarkOptions options, Action<string> t
             DriverLoad = phase.DriverLoad,
             DriverLatestMs = phase.LatestMs,
             DriverDropped = phase.Dropped,
+            CompilingMs = after is null ? 0 : after.CompilingMs - before!.CompilingMs,
             AllocatedPerPacket = after is null ? 0 : (after.AllocatedBytes - before!.AllocatedBytes) / (double)Math.Max(1, packets),
             Retransmitted = after is null ? 0 : after.PacketsRetransmitted - before!.PacketsRetransmitted,
             DatagramsIn = after is null ? 0 : after.DatagramsReceived - before!.DatagramsReceived,
