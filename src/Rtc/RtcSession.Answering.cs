@@ -3,6 +3,7 @@ using System.Globalization;
 using Transcribe.Rtc.Dtls;
 using Transcribe.Rtc.Ice;
 using Transcribe.Rtc.Negotiation;
+using Transcribe.Rtc.Rtp;
 using Transcribe.Rtc.Sdp;
 
 namespace Transcribe.Rtc;
@@ -177,12 +178,18 @@ public sealed partial class RtcSession
         bool isDtls = description.Protocol.Contains("TLS/RTP/SAVP", StringComparison.Ordinal);
         if (plan.Kind is not MediaKind kind || !isDtls || !description.RtcpMux)
             return;
-        IReadOnlyList<RtpCodec> matched = CodecNegotiation.Match(
-            description.Codecs, kind == MediaKind.Audio ? _options.AudioCodecs : _options.VideoCodecs, out IReadOnlyList<RtpCodec> listed);
+        IReadOnlyList<RtpCodec> codecs = kind == MediaKind.Audio ? _options.AudioCodecs : _options.VideoCodecs;
+        IReadOnlyList<string> uris = kind == MediaKind.Audio ? _options.AudioExtensions : _options.VideoExtensions;
+        if (!_options.TransportFeedbackOnSending && !plan.RemoteDirection.Sends())
+        {
+            codecs = [.. codecs.Select(c => c with { Feedback = [.. c.Feedback.Where(f => f != RtcpFeedback.TransportWide)] })];
+            uris = [.. uris.Where(uri => uri != RtpExtensionUris.TransportSequenceNumber)];
+        }
+
+        IReadOnlyList<RtpCodec> matched = CodecNegotiation.Match(description.Codecs, codecs, out IReadOnlyList<RtpCodec> listed);
         if (matched.Count == 0)
             return;
-        IReadOnlyList<SdpExtMap> extensions = DescriptionReader.MatchExtensions(
-            session, description, kind == MediaKind.Audio ? _options.AudioExtensions : _options.VideoExtensions);
+        IReadOnlyList<SdpExtMap> extensions = DescriptionReader.MatchExtensions(session, description, uris);
         SharedNegotiation shared = _options.Negotiations.Share(new SharedNegotiation(
             [.. description.Formats], listed, extensions, DescriptionReader.Negotiate(session, description, matched, extensions)));
         (plan.Formats, plan.Codecs, plan.ExtMaps, plan.Negotiated) = (shared.Formats, shared.Codecs, shared.ExtMaps, shared.Negotiated);

@@ -12,8 +12,8 @@ public sealed partial class RtcSession
     private readonly Dictionary<uint, ReceiveStream> _streams = [];
     private readonly List<ReceiveStream> _streamList = [];
 
-    // The m-section of each payload type that only one receiving m-section has.
-    private readonly RtcMedia?[] _mediaOfPayloadType = new RtcMedia?[128];
+    // The m-section of each payload type that only one receiving m-section has; none for a session that only sends.
+    private RtcMedia?[]? _mediaOfPayloadType;
     private byte _midExtension;
     private TransportFeedbackRecorder? _transportFeedback;
     private uint _transportFeedbackSsrc;
@@ -119,7 +119,7 @@ public sealed partial class RtcSession
     {
         bool known = _streams.TryGetValue(packet.Ssrc, out ReceiveStream? stream);
         if (!packet.TryGetExtension(_midExtension, out ReadOnlySpan<byte> mid))
-            return known ? stream : AddStream(packet, _mediaOfPayloadType[packet.PayloadType]);
+            return known ? stream : AddStream(packet, _mediaOfPayloadType?[packet.PayloadType]);
 
         // The latest MID counts: a sender may move an SSRC to another m-section (RFC 8843 §9.2).
         if (known && stream!.Media.MidBytes.SequenceEqual(mid))
@@ -237,7 +237,8 @@ public sealed partial class RtcSession
     /// <summary>Called when a description changed the m-sections: who receives which payload type, and from which SSRCs.</summary>
     private void RefreshReceiving()
     {
-        Array.Clear(_mediaOfPayloadType);
+        if (_mediaOfPayloadType is not null)
+            Array.Clear(_mediaOfPayloadType);
         Span<bool> ambiguous = stackalloc bool[128];
         _midExtension = 0;
         foreach (RtcMedia media in _media)
@@ -259,7 +260,7 @@ public sealed partial class RtcSession
         for (int i = 0; i < 128; i++)
         {
             if (ambiguous[i])
-                _mediaOfPayloadType[i] = null;
+                _mediaOfPayloadType![i] = null;
         }
 
         for (int i = _streamList.Count - 1; i >= 0; i--)
@@ -271,7 +272,7 @@ public sealed partial class RtcSession
 
     private void Claim(byte payloadType, RtcMedia media, Span<bool> ambiguous)
     {
-        ref RtcMedia? owner = ref _mediaOfPayloadType[payloadType & 127];
+        ref RtcMedia? owner = ref (_mediaOfPayloadType ??= new RtcMedia?[128])[payloadType & 127];
         if (owner is not null && owner != media)
             ambiguous[payloadType & 127] = true;
         owner = media;

@@ -14,7 +14,6 @@ public sealed partial class RtcSession
     private static readonly TimeSpan FirstReportDelay = TimeSpan.FromMilliseconds(50);
 
     private readonly byte[] _cname;
-    private readonly byte[] _rtcpBuffer;
     private readonly uint _rtcpSsrc;
     private Instant _nextMediaTimeout = Instant.Never;
     private Instant _nextReport = Instant.Never;
@@ -225,7 +224,7 @@ public sealed partial class RtcSession
 
     private void SendReports(Instant now)
     {
-        RtcpWriter writer = new(_rtcpBuffer.AsSpan(0, MaxRtcpLength));
+        RtcpWriter writer = new(RtcpBuffer[..MaxRtcpLength]);
         int perSource = 28 + 12 + ((_cname.Length + 3) & ~3);
         foreach (RtcMedia media in _sending.Values)
         {
@@ -294,7 +293,7 @@ public sealed partial class RtcSession
             stream.Media.KeyframePending = stream.Media.Negotiated.UsesPictureLoss || stream.Media.Negotiated.UsesFullIntraRequest;
         if (count == 0 || !stream.Media.ReceiveEnabled)
             return;
-        RtcpWriter writer = new(_rtcpBuffer.AsSpan(0, MaxRtcpLength));
+        RtcpWriter writer = new(RtcpBuffer[..MaxRtcpLength]);
         Begin(ref writer, stream.Media.Negotiated.ReducedSizeRtcp);
         writer.WriteNack(_rtcpSsrc, stream.Ssrc, numbers[..count]);
         Statistics.NackCountSent++;
@@ -303,7 +302,7 @@ public sealed partial class RtcSession
 
     private bool SendKeyframeRequest(Instant now, RtcMedia media)
     {
-        RtcpWriter writer = new(_rtcpBuffer.AsSpan(0, MaxRtcpLength));
+        RtcpWriter writer = new(RtcpBuffer[..MaxRtcpLength]);
         Begin(ref writer, media.Negotiated.ReducedSizeRtcp);
         uint ssrc = media.RemoteSsrc!.Value;
         if (media.Negotiated.UsesPictureLoss)
@@ -326,7 +325,7 @@ public sealed partial class RtcSession
         // Bounded: one call never sends more than the recorder remembers.
         for (int i = 0; i < 16 && feedback.HasPending; i++)
         {
-            RtcpWriter writer = new(_rtcpBuffer.AsSpan(0, MaxRtcpLength));
+            RtcpWriter writer = new(RtcpBuffer[..MaxRtcpLength]);
             Begin(ref writer, reducedSize: true);
             if (!feedback.TryWrite(ref writer, _rtcpSsrc, _transportFeedbackSsrc))
                 return;
@@ -344,7 +343,7 @@ public sealed partial class RtcSession
     private bool Flush(Instant now, ref RtcpWriter writer)
     {
         int length = writer.Length;
-        writer = new RtcpWriter(_rtcpBuffer.AsSpan(0, MaxRtcpLength));
+        writer = new RtcpWriter(RtcpBuffer[..MaxRtcpLength]);
         return SendRtcp(now, length);
     }
 
@@ -354,16 +353,16 @@ public sealed partial class RtcSession
         if (length == 0 || _srtpOut is null || _ice.SelectedPath is not TransportPath path)
             return false;
         _now = now;
-        if (!_srtpOut.ProtectRtcp(_rtcpBuffer, length, out int protectedLength))
+        if (!_srtpOut.ProtectRtcp(RtcpBuffer, length, out int protectedLength))
             return false;
-        SendDatagram(path, _rtcpBuffer.AsSpan(0, protectedLength));
+        SendDatagram(path, RtcpBuffer[..protectedLength]);
         return true;
     }
 
     /// <summary>Sends bytes as RTCP, whatever they are: for tests of what a hostile peer with valid keys can do.</summary>
     internal bool SendRawRtcp(Instant now, ReadOnlySpan<byte> compound)
     {
-        compound.CopyTo(_rtcpBuffer);
+        compound.CopyTo(RtcpBuffer);
         return SendRtcp(now, compound.Length);
     }
 
@@ -381,7 +380,7 @@ public sealed partial class RtcSession
 
         if (count == 0)
             sources[count++] = _rtcpSsrc;
-        RtcpWriter writer = new(_rtcpBuffer.AsSpan(0, MaxRtcpLength));
+        RtcpWriter writer = new(RtcpBuffer[..MaxRtcpLength]);
         writer.WriteReceiverReport(_rtcpSsrc, default);
         writer.WriteCname(_rtcpSsrc, _cname);
         writer.WriteGoodbye(sources[..count]);

@@ -8,8 +8,24 @@ public sealed partial class RtcSession
     private readonly Dictionary<uint, RtcMedia> _sending = [];
     private ushort _transportSequence;
 
+    // One pair for all sessions of a thread: nothing is left in them between calls.
+    [ThreadStatic]
+    private static byte[]? _threadSendBuffer;
+
+    [ThreadStatic]
+    private static byte[]? _threadRtcpBuffer;
+
     /// <summary>Where m-sections write the packet that is sent next.</summary>
-    internal byte[] SendBuffer { get; }
+    internal Span<byte> SendBuffer => Scratch(ref _threadSendBuffer);
+
+    private Span<byte> RtcpBuffer => Scratch(ref _threadRtcpBuffer);
+
+    private Span<byte> Scratch(ref byte[]? buffer)
+    {
+        if (buffer is null || buffer.Length < _options.MaxDatagram)
+            buffer = new byte[_options.MaxDatagram];
+        return buffer.AsSpan(0, _options.MaxDatagram);
+    }
 
     internal ushort NextTransportSequence() => _transportSequence++;
 
@@ -21,7 +37,7 @@ public sealed partial class RtcSession
             return false;
         _now = now;
         Statistics.PacketsSent++;
-        SendDatagram(_mediaPath, SendBuffer.AsSpan(0, protectedLength));
+        SendDatagram(_mediaPath, SendBuffer[..protectedLength]);
         return true;
     }
 
@@ -41,7 +57,7 @@ public sealed partial class RtcSession
     internal void SendProtected(Instant now, int length)
     {
         _now = now;
-        _observer.OnSend(_mediaPath, SendBuffer.AsSpan(0, length));
+        _observer.OnSend(_mediaPath, SendBuffer[..length]);
     }
 
     internal int MaxDatagram => _options.MaxDatagram;

@@ -41,8 +41,6 @@ public sealed partial class RtcSession : IDisposable
         _cname = System.Text.Encoding.UTF8.GetBytes(Cname);
         _rtcpSsrc = NewSsrc();
         _sdpSessionId = BitConverter.ToUInt64(RandomBytes(8)) & (ulong.MaxValue >> 2);
-        SendBuffer = new byte[options.MaxDatagram];
-        _rtcpBuffer = new byte[options.MaxDatagram];
         (_offerAudio, _offerVideo) = NumberOwnCodecs();
     }
 

@@ -64,6 +64,12 @@ public sealed record RtcSessionOptions
     /// </summary>
     public long? ReceiverEstimatedMaximumBitrate { get; init; } = 5_000_000;
 
+    /// <summary>
+    /// Accept transport-wide feedback also on m-sections where the peer only receives. False where nothing is done with
+    /// it: it costs a packet every 50 ms of each receiver. Default true.
+    /// </summary>
+    public bool TransportFeedbackOnSending { get; init; } = true;
+
     /// <summary>Time between transport-wide feedback packets where negotiated. Default 50 ms.</summary>
     public TimeSpan TransportFeedbackInterval { get; init; } = TimeSpan.FromMilliseconds(50);
 

@@ -166,17 +166,19 @@ public sealed partial class IceAgent
 
     private Instant ExpiryDeadline()
     {
-        Instant oldest = Instant.Never;
-        foreach (IcePair pair in _current.Pairs)
-        {
-            oldest = pair == _current.Selected ? oldest : Instant.Min(oldest, pair.LastRequestAt);
-        }
-
-        foreach (IcePair pair in _previous?.Pairs ?? [])
-        {
-            oldest = pair == _previous!.Selected ? oldest : Instant.Min(oldest, pair.LastRequestAt);
-        }
-
+        Instant oldest = Instant.Min(OldestUnselected(_current), OldestUnselected(_previous));
         return oldest + _options.FailedAfter;
+
+        static Instant OldestUnselected(IceGeneration? generation)
+        {
+            Instant oldest = Instant.Never;
+            for (int i = 0; i < generation?.Pairs.Count; i++)
+            {
+                IcePair pair = generation.Pairs[i];
+                oldest = pair == generation.Selected ? oldest : Instant.Min(oldest, pair.LastRequestAt);
+            }
+
+            return oldest;
+        }
     }
 }

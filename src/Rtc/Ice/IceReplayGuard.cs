@@ -8,7 +8,8 @@ namespace Transcribe.Rtc.Ice;
 /// </summary>
 internal sealed class IceReplayGuard
 {
-    private readonly (StunTransactionId Id, TransportPath Path)[] _seen = new (StunTransactionId, TransportPath)[32];
+    // Of the path its hash is enough, which is keyed at random: 16 bytes a request instead of 64.
+    private readonly Entry[] _seen = new Entry[32];
     private int _next;
     private int _count;
 
@@ -27,15 +28,17 @@ internal sealed class IceReplayGuard
     {
         for (int i = 0; i < _count; i++)
         {
-            if (_seen[i].Id == id)
+            if (_seen[i].High == id.High && _seen[i].Low == id.Low)
             {
-                return _seen[i].Path == path ? Verdict.Repeated : Verdict.Moved;
+                return _seen[i].Path == path.GetHashCode() ? Verdict.Repeated : Verdict.Moved;
             }
         }
 
-        _seen[_next] = (id, path);
+        _seen[_next] = new Entry(id.Low, id.High, path.GetHashCode());
         _next = (_next + 1) % _seen.Length;
         _count = Math.Min(_count + 1, _seen.Length);
         return Verdict.Fresh;
     }
+
+    private readonly record struct Entry(ulong Low, uint High, int Path);
 }

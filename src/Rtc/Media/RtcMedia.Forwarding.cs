@@ -35,6 +35,7 @@ public sealed partial class RtcMedia
     /// <param name="destination">Not within the source; the source's length and <see cref="ForwardingHeadroom"/> suffice.</param>
     /// <param name="length">Bytes to send.</param>
     /// <returns>False where there is nothing to send: see <see cref="CanSend"/>, the packet is too large, or its number used or too old.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public bool TryWrite(
         Instant now, in RtpOutline outline, ReadOnlySpan<byte> source, RtpExtensionMap extensions, byte payloadType,
         ushort sequenceNumber, uint timestamp, Span<byte> destination, out int length)
@@ -72,6 +73,7 @@ public sealed partial class RtcMedia
     }
 
     /// <summary>The header from the prepared prefix; 0 where it cannot be made that way.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private int WriteHeader(
         in RtpOutline outline, ReadOnlySpan<byte> source, RtpExtensionMap extensions, byte payloadType, ushort sequenceNumber,
         uint timestamp, Span<byte> destination)

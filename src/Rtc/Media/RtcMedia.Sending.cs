@@ -119,7 +119,7 @@ public sealed partial class RtcMedia
         if (length == 0)
             return false;
         if (LocalRtxSsrc is not null && Negotiated.RtxPayloadTypeOf(payloadType) != 0
-            && RtpPacket.TryParse(_session.SendBuffer.AsSpan(0, length), out RtpPacket sent))
+            && RtpPacket.TryParse(_session.SendBuffer[..length], out RtpPacket sent))
         {
             (_sentCache ??= new RetransmissionCache(RetransmissionCacheOptions.Video)).Add(now, sent);
         }

@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using Transcribe.Rtc;
+using Transcribe.Sfu.Net;
 using Transcribe.Sfu.Workers;
 
 namespace Transcribe.Sfu.Control;
@@ -39,6 +40,9 @@ internal sealed class SfuMetrics : IDisposable
         Gauge("transcribe.sfu.rooms", "{room}", "Rooms now.", w => w.Counters.Rooms);
         Gauge("transcribe.sfu.publications", "{track}", "Published tracks now.", w => w.Counters.Publications);
         Gauge("transcribe.sfu.downtracks", "{track}", "Slots that carry a track now.", w => w.Counters.Downtracks);
+        _meter.CreateObservableCounter(
+            "transcribe.sfu.host.udp.buffer_errors", HostDrops, "{datagram}",
+            "Datagrams the kernel dropped for want of buffer space, of all UDP sockets of the host or container.");
         _meter.CreateObservableCounter("transcribe.sfu.drops", Drops, "{item}", "What was thrown away, by reason.");
         _meter.CreateObservableCounter("transcribe.sfu.session.drops", SessionDrops, "{item}", "What sessions threw away of what came for them, by reason.");
     }
@@ -53,6 +57,15 @@ internal sealed class SfuMetrics : IDisposable
 
     private IEnumerable<Measurement<long>> Measure(Func<SfuWorker, long> read) =>
         _workers.Select(worker => new Measurement<long>(read(worker), new KeyValuePair<string, object?>("worker", worker.Index)));
+
+    private static IEnumerable<Measurement<long>> HostDrops() =>
+        UdpStatistics.TryRead(out UdpStatistics statistics)
+            ?
+            [
+                new(statistics.ReceiveBufferErrors, new KeyValuePair<string, object?>("direction", "receive")),
+                new(statistics.SendBufferErrors, new KeyValuePair<string, object?>("direction", "send")),
+            ]
+            : [];
 
     private IEnumerable<Measurement<long>> Drops()
     {

@@ -8,6 +8,7 @@ namespace Transcribe.Sfu.Net;
 // sendmmsg with UDP_SEGMENT.
 internal sealed unsafe partial class LinuxDatagramSocket
 {
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Send(SendBatch batch)
     {
         ObjectDisposedException.ThrowIf(_disposed != 0, this);
@@ -46,6 +47,7 @@ internal sealed unsafe partial class LinuxDatagramSocket
     /// Datagrams that lie one behind the other in the batch share a vector, which the kernel copies faster.
     /// </summary>
     /// <returns>Vectors used.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private int AddRun(SendBatch batch, ref int entry, int index, int vector, in TransportPath path)
     {
         var vectors = (IoVec*)_out->Vectors + vector;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Transcribe.Cluster.Rooms;
 using Transcribe.Cluster.Sfu;
 using Transcribe.Rtc;
@@ -145,6 +146,7 @@ internal sealed class Downtrack
     }
 
     /// <summary>Sends packets of the track, written straight into the worker's send batch.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Forward(Instant now, PacketRun run)
     {
         SendBatch batch = _worker.Outgoing;

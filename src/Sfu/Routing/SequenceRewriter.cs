@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 namespace Transcribe.Sfu.Routing;
 
 /// <summary>
@@ -14,7 +15,8 @@ internal sealed class SequenceRewriter
     private const int MaxDropout = 3000;
     private const int MaxShifts = 8;
 
-    private readonly uint[]? _history;
+    private readonly bool _remember;
+    private uint[]? _history;
     private readonly Shift[] _shifts = new Shift[MaxShifts];
     private int _shiftCount;
     private ushort _lastOut;
@@ -26,10 +28,7 @@ internal sealed class SequenceRewriter
     public SequenceRewriter(ushort firstSequenceNumber, bool remember)
     {
         _lastOut = unchecked((ushort)(firstSequenceNumber - 1));
-        if (!remember)
-            return;
-        _history = new uint[HistorySize];
-        Forget();
+        _remember = remember;
     }
 
     /// <summary>True while source numbers map to outgoing ones; false until the first packet after a <see cref="Restart"/>.</summary>
@@ -45,6 +44,7 @@ internal sealed class SequenceRewriter
     }
 
     /// <summary>The number under which a packet goes out; false for one that must not, being from before the start.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public bool TryMap(ushort source, out ushort sequenceNumber)
     {
         int ahead = unchecked((short)(source - _highestIn));
@@ -73,8 +73,8 @@ internal sealed class SequenceRewriter
             _lastOut = sequenceNumber;
         }
 
-        if (_history is not null)
-            _history[sequenceNumber & (HistorySize - 1)] = ((uint)sequenceNumber << 16) | source;
+        if (_remember)
+            History()[sequenceNumber & (HistorySize - 1)] = ((uint)sequenceNumber << 16) | source;
         return true;
     }
 
@@ -142,6 +142,17 @@ internal sealed class SequenceRewriter
 
         sequenceNumber = 0;
         return false;
+    }
+
+    private uint[] History()
+    {
+        if (_history is null)
+        {
+            _history = new uint[HistorySize];
+            Forget();
+        }
+
+        return _history;
     }
 
     private void Forget()

@@ -41,6 +41,9 @@ internal sealed partial class SfuWorker : IDisposable
         _sessionOptions = options.Session with
         {
             IceLite = true,
+
+            // Nothing here adapts to a subscriber's bandwidth: its feedback would be most of what the worker receives.
+            TransportFeedbackOnSending = false,
             DropTotals = Counters.SessionDrops,
             WallClockAtZero = options.Clock.GetUtcNow() - (Now - Instant.Zero),
         };

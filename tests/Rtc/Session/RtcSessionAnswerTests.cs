@@ -42,6 +42,24 @@ public sealed class RtcSessionAnswerTests : IDisposable
     }
 
     [Fact]
+    public void Who_does_nothing_with_transport_feedback_asks_its_receivers_for_none()
+    {
+        using SessionPair pair = new(server: o => o with { TransportFeedbackOnSending = false });
+        Assert.True(pair.Server.Session.TrySetRemoteOffer(pair.Network.Now, Offers.Chrome, out string? error), error);
+        SessionDescription answer = Parse(pair.Server.Session.CreateAnswer(pair.Network.Now));
+
+        foreach (MediaDescription media in answer.Media.Take(4))
+        {
+            bool receives = media.Direction == MediaDirection.RecvOnly;
+            Assert.Equal(receives, media.Codecs[0].HasFeedback(RtcpFeedback.TransportWide));
+            Assert.Equal(receives, media.ExtMaps.Any(e => e.Uri == RtpExtensionUris.TransportSequenceNumber));
+            Assert.Contains(media.ExtMaps, e => e.Uri == RtpExtensionUris.Mid);
+        }
+
+        Assert.True(answer.Media[3].Codecs[0].HasFeedback(RtcpFeedback.Nack));
+    }
+
+    [Fact]
     public void Shows_what_chrome_publishes_and_where_it_has_slots()
     {
         Answer(Offers.Chrome);

@@ -32,7 +32,7 @@ public sealed class RtcSessionHostilePeerTests
                 System.Buffers.Binary.BinaryPrimitives.WriteUInt32BigEndian(rtcp.AsSpan(at), ssrc);
             pair.Client.Session.SendRawRtcp(pair.Network.Now, rtcp);
 
-            Span<byte> rtp = pair.Client.Session.SendBuffer.AsSpan(0, random.Next(12, 200));
+            Span<byte> rtp = pair.Client.Session.SendBuffer.Slice(0, random.Next(12, 200));
             byte[] noise = new byte[rtp.Length];
             random.NextBytes(noise);
             noise.CopyTo(rtp);
@@ -56,7 +56,7 @@ public sealed class RtcSessionHostilePeerTests
         pair.Connect();
         for (uint i = 0; i < 1000; i++)
         {
-            Span<byte> rtp = pair.Client.Session.SendBuffer.AsSpan(0, 40);
+            Span<byte> rtp = pair.Client.Session.SendBuffer.Slice(0, 40);
             rtp.Clear();
             rtp[0] = 0x80;
             rtp[1] = 111;
