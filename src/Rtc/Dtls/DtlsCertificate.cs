@@ -8,6 +8,7 @@ public sealed class DtlsCertificate : IDisposable
 {
     private readonly ECDsa _key;
     private readonly Lock _lock = new();
+    private Org.BouncyCastle.Tls.TlsCredentialedSigner? _signer;
 
     private DtlsCertificate(ECDsa key, byte[] encoded, DateTimeOffset notAfter)
     {
@@ -24,6 +25,10 @@ public sealed class DtlsCertificate : IDisposable
     public DateTimeOffset NotAfter { get; }
 
     internal byte[] Encoded { get; }
+
+    /// <summary>What the handshakes show, parsed once.</summary>
+    internal Org.BouncyCastle.Tls.TlsCredentialedSigner Signer =>
+        _signer ?? Interlocked.CompareExchange(ref _signer, PlatformTlsCrypto.Instance.CreateSigner(this), null) ?? _signer;
 
     /// <summary>Makes a new key and certificate.</summary>
     /// <param name="now">The current date, from the host's clock.</param>

@@ -56,7 +56,7 @@ internal sealed class DtlsPolicy(
         new(HashAlgorithm.sha384, SignatureAlgorithm.rsa),
     ];
 
-    public TlsCredentialedSigner Signer() => PlatformTlsCrypto.Instance.CreateSigner(options.Certificate);
+    public TlsCredentialedSigner Signer() => options.Certificate.Signer;
 
     /// <summary>RFC 8122 section 5: of the fingerprints given, those of the strongest hash count.</summary>
     public void CheckCertificate(Org.BouncyCastle.Tls.Certificate? certificate)
