@@ -13,6 +13,9 @@ internal sealed partial class SfuWorker : IDisposable
 {
     private const int CommandsPerTurn = 256;
 
+    /// <summary>Work on joins after which media gets its turn.</summary>
+    private static readonly TimeSpan LongestStretch = TimeSpan.FromMilliseconds(1);
+
     private readonly SfuWorkerOptions _options;
     private readonly IDatagramSocket _socket;
     private readonly ReceiveRing _ring;
@@ -148,13 +151,24 @@ internal sealed partial class SfuWorker : IDisposable
         for (int i = 0; i < received; i++)
         {
             Span<byte> datagram = _ring.Datagram(i, out TransportPath path);
+            bool isMedia = !datagram.IsEmpty && datagram[0] >= 128;
             Dispatch(datagram, path);
+            if (!isMedia && i + 1 < received && IsLate())
+            {
+                // Handshakes among the datagrams: what media there is goes first.
+                Now = Instant.Of(_options.Clock);
+                ForwardQueued();
+                EndTurn();
+            }
         }
 
         ForwardQueued();
         EndTurn();
         return received;
     }
+
+    /// <summary>Joins in a storm take long; media is looked after in between.</summary>
+    private bool IsLate() => Instant.Of(_options.Clock) - Now > LongestStretch;
 
     /// <summary>Puts a datagram into the send batch; it leaves at the end of the turn at the latest.</summary>
     internal void Send(in TransportPath path, ReadOnlySpan<byte> datagram)
@@ -268,6 +282,8 @@ internal sealed partial class SfuWorker : IDisposable
 
             command.Run(command.State, Now);
             CloseDoomed();
+            if (IsLate())
+                break;
         }
 
         PollAllIfAsked();
