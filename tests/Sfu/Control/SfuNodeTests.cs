@@ -82,7 +82,8 @@ public sealed class SfuNodeTests : IAsyncLifetime
     {
         await OpenAsync(session, participant, room);
         var peer = new UdpPeer();
-        _peers.Add(peer);
+        lock (_peers)
+            _peers.Add(peer);
         (string offer, PublishedMedia[] tracks) = peer.Do((rtc, now) =>
         {
             PublishedMedia[] published = prepare(rtc);
@@ -148,6 +149,37 @@ public sealed class SfuNodeTests : IAsyncLifetime
         TrackInfo track = Assert.Single((await _rooms.GetSnapshotAsync("demo")).Participants.Single(p => p.Id == "alice").Tracks);
         Assert.Equal((published.Published[0].TrackId, "n1", (uint?)microphone.LocalSsrc), (track.Id, track.Node, track.Ssrc));
         Assert.Contains(_events, e => e is { Session: "s1", Event: SessionConnected });
+    }
+
+    [Fact]
+    public async Task A_storm_of_joins_costs_a_running_call_no_packet()
+    {
+        const int joins = 40;
+        (UdpPeer alice, _) = await ConnectAsync("s1", "alice", Microphone);
+        (UdpPeer bob, _) = await ConnectAsync("s2", "bob", Slot);
+        RtcMedia microphone = alice.Rtc.Media[0];
+        await WaitAsync(() => Speak() && bob.PacketsReceived > 0, "audio");
+        await Task.Delay(100);
+        int before = bob.PacketsReceived;
+
+        // All at once, into the same room, on the worker that forwards.
+        Task<(UdpPeer Peer, SessionNegotiated Answer)>[] storm =
+            [.. Enumerable.Range(0, joins).Select(i => Task.Run(() => ConnectAsync($"j{i}", $"guest{i}", Slot)))];
+        Task all = Task.WhenAll(storm);
+        int spoken = 0;
+        while (!all.IsCompleted || spoken < 50)
+        {
+            Assert.True(Speak());
+            spoken++;
+            await Task.Delay(5);
+        }
+
+        await all;
+        await WaitAsync(() => bob.PacketsReceived - before >= spoken, "every packet");
+        Assert.Equal(spoken, bob.PacketsReceived - before);
+        Assert.Equal(joins + 2, _node.SessionCount);
+
+        bool Speak() => alice.Do((_, now) => microphone.Send(now, [1, 2, 3], microphone.Codecs[0].PayloadType, false, 960));
     }
 
     [Fact]

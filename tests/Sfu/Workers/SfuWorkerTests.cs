@@ -39,6 +39,32 @@ public sealed class SfuWorkerTests
     }
 
     [Fact]
+    public void Media_is_looked_after_between_commands_that_take_long()
+    {
+        using var world = new SfuWorld();
+        int done = 0;
+        for (int i = 0; i < 10; i++)
+        {
+            Assert.True(world.Worker.TryPost(
+                (_, _) =>
+                {
+                    done++;
+                    world.Clock.Advance(TimeSpan.FromMilliseconds(done <= 5 ? 3 : 0));
+                },
+                null));
+        }
+
+        for (int turn = 1; turn <= 5; turn++)
+        {
+            world.Worker.RunOnce(TimeSpan.Zero);
+            Assert.Equal(turn, done);
+        }
+
+        world.Worker.RunOnce(TimeSpan.Zero);
+        Assert.Equal(10, done);
+    }
+
+    [Fact]
     public void A_full_room_takes_no_more()
     {
         using var world = new SfuWorld(new SfuLimits { MaxSessionsPerRoom = 2 });
