@@ -85,23 +85,28 @@ internal sealed class SfuBenchmark(SfuBenchmarkOptions options, Action<string> t
         return new ScenarioResult(scenario.Name) { Forward = runs, AudioDatagram = audio, VideoDatagram = video };
     }
 
-    /// <summary>Publishes until the server's run-time has stopped recompiling what is hot, for half a minute at most.</summary>
+    /// <summary>Publishes until the server's run-time has stopped recompiling what is hot.</summary>
     private async Task<DriverPhase> WarmUpAsync(
         SfuScenario scenario, BenchServerProcess server, BenchDriver driver, List<BenchStream> streams, CancellationToken cancellationToken)
     {
         tell($"{scenario.Name}: warming up");
+        DriverPhase? phase = null;
+        await SettleAsync(server, async () => phase = await driver.PublishAsync(streams, TimeSpan.FromSeconds(2), toFloor: false), cancellationToken);
+        return phase!;
+    }
+
+    /// <summary>Repeats something until the server compiles hardly anything any more, for half a minute at most.</summary>
+    private static async Task SettleAsync(BenchServerProcess server, Func<Task> step, CancellationToken cancellationToken)
+    {
         var clock = Stopwatch.StartNew();
         long compiled = (await server.StatsAsync()).CompiledMethods;
-        int quiet = 0;
-        while (true)
+        for (int quiet = 0; quiet < 2 && clock.Elapsed < TimeSpan.FromSeconds(30);)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            DriverPhase phase = await driver.PublishAsync(streams, TimeSpan.FromSeconds(2), toFloor: false);
+            await step();
             long now = (await server.StatsAsync()).CompiledMethods;
             quiet = now - compiled <= 2 ? quiet + 1 : 0;
             compiled = now;
-            if (quiet == 2 || clock.Elapsed > TimeSpan.FromSeconds(30))
-                return phase;
         }
     }
 
@@ -112,6 +117,7 @@ internal sealed class SfuBenchmark(SfuBenchmarkOptions options, Action<string> t
             server, driver, Enumerable.Repeat(new BenchPeerPlan("idle", AudioSlots: 1, VideoSlots: 1, Data: true), scenario.Subscribers));
         tell($"{scenario.Name}: {peers.Count} joined in {clock.Elapsed.TotalSeconds:0.0} s; settling");
         await Task.Delay(TimeSpan.FromSeconds(6), cancellationToken);
+        await SettleAsync(server, () => Task.Delay(2000, cancellationToken), cancellationToken);
         var loads = new List<double>();
         for (int i = 0; i < options.Repeat; i++)
         {
@@ -130,8 +136,7 @@ internal sealed class SfuBenchmark(SfuBenchmarkOptions options, Action<string> t
         List<BenchPeer> publishers = await JoinAsync(server, driver, [new BenchPeerPlan("bench", PublishVideo: true)]);
         List<BenchPeer> receivers = await JoinAsync(server, driver, Enumerable.Repeat(new BenchPeerPlan("bench", VideoSlots: 1), StormSubscribers));
         List<BenchStream> streams = Streams(scenario, publishers, receivers.Count);
-        for (int i = 0; i < 3; i++)
-            await driver.CloseAsync(await JoinAsync(server, driver, Enumerable.Repeat(JoinPlan, 60)));
+        await SettleAsync(server, async () => await driver.CloseAsync(await JoinAsync(server, driver, Enumerable.Repeat(JoinPlan, 60))), cancellationToken);
         await WarmUpAsync(scenario, server, driver, streams, cancellationToken);
         var runs = new List<StormRun>();
         for (int i = 0; i < options.Repeat; i++)
@@ -193,8 +198,7 @@ internal sealed class SfuBenchmark(SfuBenchmarkOptions options, Action<string> t
     private async Task<ScenarioResult> JoinsAsync(SfuScenario scenario, BenchServerProcess server, BenchDriver driver, CancellationToken cancellationToken)
     {
         tell($"{scenario.Name}: warming up");
-        for (int i = 0; i < 3; i++)
-            await driver.CloseAsync(await JoinAsync(server, driver, Enumerable.Repeat(JoinPlan, 60)));
+        await SettleAsync(server, async () => await driver.CloseAsync(await JoinAsync(server, driver, Enumerable.Repeat(JoinPlan, 60))), cancellationToken);
         var runs = new List<JoinRun>();
         for (int i = 0; i < options.Repeat; i++)
         {
