@@ -45,7 +45,8 @@ public sealed partial class RtcSession
         ScheduleMedia(now);
     }
 
-    private void ScheduleReport(Instant now)
+    /// <summary>There is something to report, in a while.</summary>
+    internal void ScheduleReport(Instant now)
     {
         if (_nextReport == Instant.Never)
             _nextReport = now + _options.ReportInterval;
@@ -88,13 +89,15 @@ public sealed partial class RtcSession
 
         if (_nextReport <= now)
         {
-            SendReports(now);
+            bool any = SendReports(now);
 
             // RFC 3550 §6.2: half to one and a half times the mean, so that sessions do not fall into step.
             Span<byte> random = stackalloc byte[2];
             _options.Random.GetBytes(random);
             double factor = 0.75 + (0.5 * BitConverter.ToUInt16(random) / ushort.MaxValue);
-            _nextReport = now + (_options.ReportInterval * factor);
+
+            // An idle session costs nothing: the next packet either way brings reports back.
+            _nextReport = any ? now + (_options.ReportInterval * factor) : Instant.Never;
         }
 
         ScheduleMedia(_nextReport);
@@ -222,8 +225,10 @@ public sealed partial class RtcSession
             _observer.OnBye(media);
     }
 
-    private void SendReports(Instant now)
+    /// <summary>False where there was nothing to report.</summary>
+    private bool SendReports(Instant now)
     {
+        bool any = false;
         RtcpWriter writer = new(RtcpBuffer[..MaxRtcpLength]);
         int perSource = 28 + 12 + ((_cname.Length + 3) & ~3);
         foreach (RtcMedia media in _sending.Values)
@@ -231,6 +236,7 @@ public sealed partial class RtcSession
             if (!media.SentSinceReport)
                 continue;
             media.SentSinceReport = false;
+            any = true;
             if (writer.Length + perSource > MaxRtcpLength)
                 Flush(now, ref writer);
             writer.WriteSenderReport(media.MakeSenderReport(now), default);
@@ -243,6 +249,7 @@ public sealed partial class RtcSession
         {
             if (stream.IsRtx || !stream.TryReport(now, out blocks[count]))
                 continue;
+            any = true;
             if (++count == blocks.Length)
             {
                 WriteBlocks(now, ref writer, blocks);
@@ -252,8 +259,10 @@ public sealed partial class RtcSession
 
         if (count > 0)
             WriteBlocks(now, ref writer, blocks[..count]);
-        WriteRemb(now, ref writer);
+        if (any)
+            WriteRemb(now, ref writer);
         Flush(now, ref writer);
+        return any;
     }
 
     private void WriteBlocks(Instant now, ref RtcpWriter writer, scoped ReadOnlySpan<ReportBlock> blocks)

@@ -30,7 +30,8 @@ public sealed partial class RtcMedia
 
     internal Instant LastSentAt { get; private set; }
 
-    internal bool SentSinceReport { get; set; }
+    /// <summary>Whether packets were sent that no sender report has told of. The first of them sets a deadline of the session.</summary>
+    public bool SentSinceReport { get; internal set; }
 
     internal Instant FirstSentAt { get; private set; } = Instant.Never;
 
@@ -234,6 +235,10 @@ public sealed partial class RtcMedia
         BytesSent += payloadLength;
         LastTimestamp = timestamp;
         LastSentAt = now;
-        SentSinceReport = true;
+        if (!SentSinceReport)
+        {
+            SentSinceReport = true;
+            _session.ScheduleReport(now);
+        }
     }
 }

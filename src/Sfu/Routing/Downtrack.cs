@@ -150,6 +150,7 @@ internal sealed class Downtrack
     public void Forward(Instant now, PacketRun run)
     {
         SendBatch batch = _worker.Outgoing;
+        bool reportIsDue = Media.SentSinceReport;
         int group = -1;
         for (int i = 0; i < run.Count; i++)
         {
@@ -192,6 +193,10 @@ internal sealed class Downtrack
             _lastSent = now;
             _hasSent = true;
         }
+
+        // The first packet since a report made the session want to report again.
+        if (!reportIsDue && Media.SentSinceReport)
+            _worker.Touch(Subscriber);
 
         // Between subscribers, so that no frame is cut in two.
         if (batch.Count >= SendAfterDatagrams || batch.Bytes >= SendAfterBytes)

@@ -328,6 +328,34 @@ public sealed class ForwardingTests
     }
 
     [Fact]
+    public void Reports_rest_while_nothing_is_sent_and_come_back_with_it()
+    {
+        using var world = new SfuWorld();
+        (TestPeer alice, RtcMedia microphone) = Publisher(world, MediaKind.Audio);
+        (TestPeer bob, _) = Subscriber(world, MediaKind.Audio);
+        uint timestamp = 0;
+        void Talk()
+        {
+            for (int i = 0; i < 150; i++)
+            {
+                alice.SendAudio(microphone, timestamp += 960);
+                world.Run(Frame);
+            }
+        }
+
+        Talk();
+        int first = bob.SenderReports.Count;
+        Assert.InRange(first, 2, 5);
+        world.Run(TimeSpan.FromSeconds(10), TimeSpan.FromMilliseconds(20));
+        Assert.InRange(bob.SenderReports.Count, first, first + 1);
+
+        int rested = bob.SenderReports.Count;
+        timestamp += 480_000;
+        Talk();
+        Assert.InRange(bob.SenderReports.Count - rested, 2, 5);
+    }
+
+    [Fact]
     public void Nothing_of_a_muted_track_is_forwarded_and_it_goes_on_without_a_gap()
     {
         using var world = new SfuWorld();
