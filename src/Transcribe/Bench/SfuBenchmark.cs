@@ -91,11 +91,18 @@ internal sealed class SfuBenchmark(SfuBenchmarkOptions options, Action<string> t
     private async Task<List<BenchStream>> ScaleAsync(List<BenchStream> streams, BenchServerProcess server, BenchDriver driver)
     {
         double rate = 1;
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 6; i++)
         {
             List<BenchStream> scaled = [.. streams.Select(s => s with { FramesPerSecond = s.FramesPerSecond * rate })];
             SideFigures figures = await MeasureAsync(server, () => driver.PublishAsync(scaled, TimeSpan.FromSeconds(2), toFloor: false), server);
-            rate *= Math.Min(0.5 / figures.ServerLoad, 0.75 / figures.DriverLoad);
+            if (figures.Lost > figures.Packets / 1000)
+            {
+                // Too much for one of the two, whatever its load says: others use this machine, too.
+                rate *= 0.5;
+                break;
+            }
+
+            rate *= Math.Min(2, Math.Min(0.5 / figures.ServerLoad, 0.75 / figures.DriverLoad));
         }
 
         tell($"media at {rate:0.0} times the usual rate");
