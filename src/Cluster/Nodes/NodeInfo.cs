@@ -24,10 +24,19 @@ public enum NodeState
 /// <param name="Id">Unique name; part of bus subjects ("sfu.{id}.open").</param>
 /// <param name="Address">Where clients or other nodes reach it.</param>
 /// <param name="Capacity">Sessions it takes at most.</param>
-/// <param name="Load">Sessions it has.</param>
+/// <param name="Load">Sessions it has (of a gateway: rooms).</param>
+/// <param name="Media">What an SFU node carries now; null for other roles.</param>
+/// <param name="Limits">What an SFU node may carry; null where only <paramref name="Capacity"/> counts.</param>
 public sealed record NodeInfo(
     string Id, NodeRole Role, string Address, string Region = "local", int Capacity = 1000, int Load = 0, string Version = "",
-    NodeState State = NodeState.Active);
+    NodeState State = NodeState.Active, NodeLoad? Media = null, NodeLoad? Limits = null);
+
+/// <summary>Media load of an SFU node, or the most it may have.</summary>
+/// <param name="Tracks">Published tracks and downtracks.</param>
+/// <param name="PacketsPerSecond">RTP packets forwarded.</param>
+/// <param name="Cpu">Share of the processors its workers may use, 0 to 1.</param>
+/// <param name="EgressBitsPerSecond">UDP payload sent.</param>
+public sealed record NodeLoad(int Tracks, double PacketsPerSecond, double Cpu, double EgressBitsPerSecond);
 
 /// <summary>The living nodes. A node announces itself again and again; one that stops is forgotten.</summary>
 public interface INodeDirectory

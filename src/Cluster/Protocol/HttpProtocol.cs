@@ -31,7 +31,9 @@ public sealed record DevelopmentTokenRequest(string Room, string? Name = null, s
 /// <summary>Answer of <c>POST /v1/join</c>: where to go with the token.</summary>
 /// <param name="HubUrl">URL of the SignalR hub.</param>
 /// <param name="Node">SFU node that the room is on.</param>
-public sealed record JoinInfo(string Room, string Participant, string HubUrl, string Node, IReadOnlyList<IceServer> IceServers);
+/// <param name="HubUrls">Hubs of all signalling nodes, the best (<paramref name="HubUrl"/>) first: where one is lost, go on with the next. Null where there is one only.</param>
+public sealed record JoinInfo(
+    string Room, string Participant, string HubUrl, string Node, IReadOnlyList<IceServer> IceServers, IReadOnlyList<string>? HubUrls = null);
 
 /// <summary><c>PUT /v1/rooms/{room}/transcription</c></summary>
 /// <param name="Engine">"auto", "whisper", "pocketsphinx".</param>

@@ -19,6 +19,12 @@ public static class SfuSubjects
 
     public static string Close(string node) => $"sfu.{node}.close";
 
+    /// <summary><see cref="DescribeSession"/>, for a signalling node that takes a session over.</summary>
+    public static string Describe(string node) => $"sfu.{node}.describe";
+
+    /// <summary><see cref="ReadHistory"/>, on the node that the track is published on.</summary>
+    public static string History(string node) => $"sfu.{node}.history";
+
     /// <summary>Events of one session, <see cref="SfuSessionEvent"/>.</summary>
     public static string SessionEvents(string sessionId) => $"sfu.session.{sessionId}";
 
@@ -29,9 +35,10 @@ public static class SfuSubjects
 /// <summary>Creates a session on the node. Idempotent by session id.</summary>
 /// <param name="AutoSubscribe">Assign the room's tracks to free receive transceivers without being asked.</param>
 /// <param name="OnlyParticipant">WHEP: only this publisher's tracks; "*" for whoever publishes first.</param>
+/// <param name="Relay">A ticket signed with the cluster's key: the session is another SFU node's link.</param>
 public sealed record OpenSession(
     string SessionId, string Room, string Participant, Grants Grants, bool AutoSubscribe = true, string? OnlyParticipant = null,
-    IReadOnlyList<TrackKind>? Kinds = null);
+    IReadOnlyList<TrackKind>? Kinds = null, string? Relay = null);
 
 public sealed record Ack;
 
@@ -62,10 +69,32 @@ public sealed record SetTrackMuted(string SessionId, string TrackId, bool Muted)
 
 public sealed record CloseSession(string SessionId, string Reason);
 
+/// <summary>Error code of the answer: "session_not_found".</summary>
+public sealed record DescribeSession(string SessionId);
+
+/// <summary>A session as it is on its node: what the events so far have told.</summary>
+/// <param name="NeedsMedia">What is wanted beyond the slots there are; null where they suffice.</param>
+public sealed record SessionDescription(
+    string SessionId, bool Connected, IReadOnlyList<NegotiatedMedia> Published, IReadOnlyList<MediaAssignment> Assignments, SessionNeedsMedia? NeedsMedia);
+
+/// <summary>Asks for the newest packets of a transcribed audio track. Error code: "track_not_found".</summary>
+/// <param name="FromTimestamp">Only packets at or after this RTP timestamp (modulo 2^32); null for all that is kept, 15 s.</param>
+public sealed record ReadHistory(string TrackId, uint? FromTimestamp = null);
+
+/// <param name="PayloadType">As the publisher sends it; <see cref="TrackHistory.Codec"/> is what it means.</param>
+/// <param name="Timestamp">RTP timestamp, never rewritten.</param>
+/// <param name="Payload">RTP payload without padding.</param>
+public sealed record HistoryPacket(ushort SequenceNumber, uint Timestamp, byte PayloadType, bool Marker, byte[] Payload);
+
+/// <param name="Codec">Name of the codec ("opus").</param>
+/// <param name="Packets">In the order of their sequence numbers.</param>
+public sealed record TrackHistory(string TrackId, string Codec, int ClockRate, IReadOnlyList<HistoryPacket> Packets);
+
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "type")]
 [JsonDerivedType(typeof(SessionConnected), "connected")]
 [JsonDerivedType(typeof(SessionAssigned), "assigned")]
 [JsonDerivedType(typeof(SessionNeedsMedia), "needsMedia")]
+[JsonDerivedType(typeof(SessionMoved), "moved")]
 [JsonDerivedType(typeof(SessionClosed), "closed")]
 public abstract record SfuSessionEvent;
 
@@ -78,11 +107,19 @@ public sealed record SessionAssigned(IReadOnlyList<MediaAssignment> Assignments)
 /// <summary>More tracks are wanted than the client has receive transceivers: add this many and offer again.</summary>
 public sealed record SessionNeedsMedia(int Audio, int Video) : SfuSessionEvent;
 
-/// <param name="Reason">"left", "timeout", "duplicateIdentity", "removed", "roomClosed", "nodeShutdown", "failed".</param>
+/// <summary>
+/// The media session is on another SFU node from now on: connect anew (a new peer connection, a full offer with all tracks).
+/// The participant is still in its room.
+/// </summary>
+/// <param name="Reason">"nodeLost", "drain", "moved".</param>
+public sealed record SessionMoved(string Reason) : SfuSessionEvent;
+
+/// <param name="Reason">"left", "timeout", "duplicateIdentity", "removed", "roomClosed", "nodeShutdown", "nodeLost", "failed".</param>
 public sealed record SessionClosed(string Reason) : SfuSessionEvent;
 
 /// <param name="Level">Audio level in -dBov, 0 (loudest) to 127 (silence); RFC 6464.</param>
 public sealed record Speaker(string ParticipantId, string TrackId, int Level);
 
 /// <summary>Who speaks now, the loudest first; empty in silence.</summary>
-public sealed record ActiveSpeakers(string Room, IReadOnlyList<Speaker> Speakers);
+/// <param name="Node">The SFU node that heard them: of a room on several nodes each tells its own. Null to clients.</param>
+public sealed record ActiveSpeakers(string Room, IReadOnlyList<Speaker> Speakers, string? Node = null);

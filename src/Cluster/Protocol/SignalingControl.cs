@@ -1,0 +1,21 @@
+namespace Transcribe.Cluster.Protocol;
+
+/// <summary>Subjects on which the signalling nodes are spoken to.</summary>
+public static class SignalingSubjects
+{
+    /// <summary><see cref="MoveSessions"/>; every signalling node hears it and acts on its own sessions.</summary>
+    public const string Move = "signaling.move";
+
+    /// <summary><see cref="RemoveParticipant"/>; every signalling node hears it and acts on its own sessions.</summary>
+    public const string Remove = "signaling.remove";
+}
+
+/// <summary>Moves sessions to other SFU nodes: their participants stay in the room and negotiate anew.</summary>
+/// <param name="FromNode">Only sessions on this SFU node; null for all.</param>
+/// <param name="Room">Only sessions of this room; null for all.</param>
+/// <param name="ToNode">Where to; null lets placement choose.</param>
+/// <param name="Reason">Told to the client: "drain", "moved".</param>
+public sealed record MoveSessions(string? FromNode, string? Room, string? ToNode, string Reason);
+
+/// <summary>Ends a participant's session as "removed".</summary>
+public sealed record RemoveParticipant(string Room, string ParticipantId);
