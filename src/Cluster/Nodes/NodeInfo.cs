@@ -48,10 +48,3 @@ public interface INodeDirectory
 
     ValueTask<IReadOnlyList<NodeInfo>> ListAsync(NodeRole role, CancellationToken cancellationToken = default);
 }
-
-/// <summary>Which SFU node a new session goes to.</summary>
-public interface INodeSelector
-{
-    /// <summary>The node for one more session in this room; null where there is no capacity.</summary>
-    ValueTask<NodeInfo?> SelectSfuAsync(string room, CancellationToken cancellationToken = default);
-}
