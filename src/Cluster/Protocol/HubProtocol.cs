@@ -25,6 +25,11 @@ public static class HubMethods
     /// <summary>A <see cref="SfuSessionEvent"/> of this session.</summary>
     public const string SessionEvent = "sessionEvent";
 
+    /// <summary>
+    /// A <see cref="RoomSnapshot"/> that replaces what the client knows of the room: numbers may begin again, also with a smaller one.
+    /// </summary>
+    public const string RoomReset = "roomReset";
+
     /// <summary><see cref="ActiveSpeakers"/>; not numbered.</summary>
     public const string Speakers = "speakers";
 }

@@ -15,7 +15,7 @@ internal static class ApiFilter
         }
         catch (ApiProblem problem)
         {
-            return problem.ToResult();
+            return problem.ToResult("api");
         }
     }
 }

@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Microsoft.Net.Http.Headers;
 using Transcribe.Cluster.Bus;
+using Transcribe.Cluster.Http;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Rooms;
 using Transcribe.Cluster.Sfu;
@@ -20,6 +21,8 @@ internal sealed partial class WhipHandler(
     public const string SdpType = "application/sdp";
     public const string FragmentType = "application/trickle-ice-sdpfrag";
 
+    private const string Surface = "whip";
+
     private readonly ConcurrentDictionary<string, WhipState> _states = new(StringComparer.Ordinal);
     private readonly ILogger _logger = logger;
 
@@ -27,12 +30,12 @@ internal sealed partial class WhipHandler(
     {
         AccessToken token = Authorize(http, room);
         if (!token.Grants.Publish)
-            throw new HttpRefusal(StatusCodes.Status403Forbidden, SessionException.NotGranted, "The token does not grant \"publish\"; ask your app for another one.");
+            throw new ApiProblem(StatusCodes.Status403Forbidden, SessionException.NotGranted, "The token does not grant \"publish\"; ask your app for another one.");
 
         string offer = await ReadAsync(http, SdpType, options.MaxSdpLength);
         PublishedMedia[] tracks = Tracks(offer);
         if (tracks.Length == 0)
-            throw new HttpRefusal(StatusCodes.Status400BadRequest, SessionException.SdpInvalid, "The offer sends neither audio nor video; offer at least one sendonly m-section.");
+            throw new ApiProblem(StatusCodes.Status400BadRequest, SessionException.SdpInvalid, "The offer sends neither audio nor video; offer at least one sendonly m-section.");
 
         Presence presence = token.Grants.Hidden ? Presence.Hidden : Presence.Visible;
         return await CreateAsync(http, new SessionRequest(token, token.Grants, presence, AutoSubscribe: false), offer, tracks);
@@ -43,14 +46,14 @@ internal sealed partial class WhipHandler(
     {
         AccessToken token = Authorize(http, room);
         if (!token.Grants.Subscribe)
-            throw new HttpRefusal(StatusCodes.Status403Forbidden, SessionException.NotGranted, "The token does not grant \"subscribe\"; ask your app for another one.");
+            throw new ApiProblem(StatusCodes.Status403Forbidden, SessionException.NotGranted, "The token does not grant \"subscribe\"; ask your app for another one.");
 
         if (participant is not null && !RoomNames.IsParticipant(participant, out string? problem))
-            throw new HttpRefusal(StatusCodes.Status400BadRequest, SessionException.BadRequest, problem);
+            throw new ApiProblem(StatusCodes.Status400BadRequest, SessionException.BadRequest, problem);
 
         string offer = await ReadAsync(http, SdpType, options.MaxSdpLength);
         if (!SdpMedia.Read(offer).Any(section => section.Receives))
-            throw new HttpRefusal(StatusCodes.Status400BadRequest, SessionException.SdpInvalid, "The offer receives neither audio nor video; offer at least one recvonly m-section.");
+            throw new ApiProblem(StatusCodes.Status400BadRequest, SessionException.SdpInvalid, "The offer receives neither audio nor video; offer at least one recvonly m-section.");
 
         var grants = new Grants { Subscribe = true, Hidden = true };
         Presence presence = token.Grants.Hidden ? Presence.Hidden : Presence.Viewer;
@@ -62,11 +65,11 @@ internal sealed partial class WhipHandler(
         (ClientSession session, WhipState state) = Find(http, sessionId);
         string body = await ReadAsync(http, FragmentType, SdpFragment.MaxLength);
         if (!SdpFragment.TryParse(body, out SdpFragment? fragment) || fragment is null)
-            throw new HttpRefusal(StatusCodes.Status400BadRequest, SessionException.BadRequest, "The body is not an SDP fragment with candidates or ICE credentials (RFC 8840).");
+            throw new ApiProblem(StatusCodes.Status400BadRequest, SessionException.BadRequest, "The body is not an SDP fragment with candidates or ICE credentials (RFC 8840).");
 
         string match = http.Request.Headers.IfMatch.ToString().Trim();
         if (match.Length == 0)
-            throw new HttpRefusal(StatusCodes.Status428PreconditionRequired, "precondition_required", "Send If-Match: the ETag of the session to trickle, or * to restart ICE (RFC 9725 §4.3).");
+            throw new ApiProblem(StatusCodes.Status428PreconditionRequired, "precondition_required", "Send If-Match: the ETag of the session to trickle, or * to restart ICE (RFC 9725 §4.3).");
 
         await session.Gate.WaitAsync(http.RequestAborted);
         try
@@ -119,10 +122,10 @@ internal sealed partial class WhipHandler(
     private async Task<IResult> TrickleAsync(HttpContext http, ClientSession session, WhipState state, SdpFragment fragment, string match)
     {
         if (match != state.ETag)
-            throw new HttpRefusal(StatusCodes.Status412PreconditionFailed, "precondition_failed", "If-Match is not the session's ETag: ICE was restarted meanwhile. Use the newest ETag.");
+            throw new ApiProblem(StatusCodes.Status412PreconditionFailed, "precondition_failed", "If-Match is not the session's ETag: ICE was restarted meanwhile. Use the newest ETag.");
 
         if (fragment.Ufrag is not null && fragment.Ufrag != state.Ufrag)
-            throw new HttpRefusal(StatusCodes.Status412PreconditionFailed, "precondition_failed", "The ICE credentials are not the session's. To restart ICE, send If-Match: *.");
+            throw new ApiProblem(StatusCodes.Status412PreconditionFailed, "precondition_failed", "The ICE credentials are not the session's. To restart ICE, send If-Match: *.");
 
         foreach (string candidate in fragment.Candidates)
             await sessions.TrickleAsync(session, candidate, http.RequestAborted);
@@ -136,7 +139,7 @@ internal sealed partial class WhipHandler(
     private async Task<IResult> RestartAsync(HttpContext http, ClientSession session, WhipState state, SdpFragment fragment)
     {
         if (fragment.Ufrag is null || fragment.Pwd is null || fragment.Ufrag == state.Ufrag)
-            throw new HttpRefusal(StatusCodes.Status400BadRequest, SessionException.BadRequest, "If-Match: * restarts ICE; the fragment must then have a new ice-ufrag and ice-pwd.");
+            throw new ApiProblem(StatusCodes.Status400BadRequest, SessionException.BadRequest, "If-Match: * restarts ICE; the fragment must then have a new ice-ufrag and ice-pwd.");
 
         // Nothing but ICE changes, so the offer with new credentials is what the client would offer.
         string offer = SdpMedia.WithIce(state.Offer, fragment.Ufrag, fragment.Pwd);
@@ -153,7 +156,7 @@ internal sealed partial class WhipHandler(
     private AccessToken Authorize(HttpContext http, string? room)
     {
         if (room is not null && !RoomNames.IsRoom(room, out string? problem))
-            throw new HttpRefusal(StatusCodes.Status400BadRequest, SessionException.BadRequest, problem);
+            throw new ApiProblem(StatusCodes.Status400BadRequest, SessionException.BadRequest, problem);
 
         if (tokens.TryValidate(Bearer(http), room, out AccessToken? token, out TokenError? error))
             return token;
@@ -172,19 +175,19 @@ internal sealed partial class WhipHandler(
         if (!sessions.TryGet(sessionId, out ClientSession session) || session.Ended || !_states.TryGetValue(sessionId, out WhipState? state)
             || (token is not null && (token.Room != session.Room || token.Participant != session.Participant)))
         {
-            throw new HttpRefusal(StatusCodes.Status404NotFound, SessionException.NotFound, "There is no such session (any more); POST a new offer.");
+            throw new ApiProblem(StatusCodes.Status404NotFound, SessionException.NotFound, "There is no such session (any more); POST a new offer.");
         }
 
         return (session, state);
     }
 
-    private static HttpRefusal Unauthorized(HttpContext http, TokenError error)
+    private static ApiProblem Unauthorized(HttpContext http, TokenError error)
     {
         if (error.Code == TokenErrors.WrongRoom)
-            return new HttpRefusal(StatusCodes.Status403Forbidden, error.Code, error.Message);
+            return new ApiProblem(StatusCodes.Status403Forbidden, error.Code, error.Message);
 
         http.Response.Headers.WWWAuthenticate = Bearer(http) is null ? "Bearer" : "Bearer error=\"invalid_token\"";
-        return new HttpRefusal(StatusCodes.Status401Unauthorized, error.Code, error.Message);
+        return new ApiProblem(StatusCodes.Status401Unauthorized, error.Code, error.Message);
     }
 
     private static string? Bearer(HttpContext http)
@@ -199,10 +202,10 @@ internal sealed partial class WhipHandler(
         if (!string.Equals(sent, type, StringComparison.OrdinalIgnoreCase))
         {
             http.Response.Headers[type == SdpType ? "Accept-Post" : "Accept-Patch"] = type;
-            throw new HttpRefusal(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", $"The Content-Type is \"{sent}\"; send {type}.");
+            throw new ApiProblem(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", $"The Content-Type is \"{sent}\"; send {type}.");
         }
 
-        var tooLong = new HttpRefusal(StatusCodes.Status413PayloadTooLarge, SessionException.TooLarge, $"The body is too long; at most {maxLength} bytes are taken.");
+        var tooLong = new ApiProblem(StatusCodes.Status413PayloadTooLarge, SessionException.TooLarge, $"The body is too long; at most {maxLength} bytes are taken.");
         if (http.Request.ContentLength > maxLength)
             throw tooLong;
 
@@ -212,7 +215,7 @@ internal sealed partial class WhipHandler(
             throw tooLong;
 
         if (length == 0)
-            throw new HttpRefusal(StatusCodes.Status400BadRequest, SessionException.BadRequest, $"The body is empty; send {type}.");
+            throw new ApiProblem(StatusCodes.Status400BadRequest, SessionException.BadRequest, $"The body is empty; send {type}.");
 
         return Encoding.UTF8.GetString(buffer, 0, length);
     }
@@ -253,26 +256,39 @@ internal sealed partial class WhipHandler(
         }
     }
 
+    private static ApiProblem Problem(SessionException e) => new(
+        e.Code switch
+        {
+            SessionException.SdpInvalid or SessionException.BadRequest => StatusCodes.Status400BadRequest,
+            SessionException.TooLarge => StatusCodes.Status413PayloadTooLarge,
+            SessionException.NotGranted => StatusCodes.Status403Forbidden,
+            SessionException.NotFound => StatusCodes.Status404NotFound,
+            SessionException.Unavailable or SessionException.RoomFull => StatusCodes.Status503ServiceUnavailable,
+            _ => StatusCodes.Status500InternalServerError,
+        },
+        e.Code,
+        e.Message);
+
     private async Task<IResult> AnswerAsync(Func<Task<IResult>> act)
     {
         try
         {
             return await act();
         }
-        catch (HttpRefusal e)
+        catch (ApiProblem e)
         {
             LogRefused(e.Code);
-            return e.ToResult();
+            return e.ToResult(Surface);
         }
         catch (SessionException e)
         {
             LogRefused(e.Code);
-            return HttpRefusal.From(e).ToResult();
+            return Problem(e).ToResult(Surface);
         }
         catch (BusException e)
         {
             LogRefused(e.Code);
-            return HttpRefusal.From(SessionException.From(e)).ToResult();
+            return Problem(SessionException.From(e)).ToResult(Surface);
         }
     }
 
