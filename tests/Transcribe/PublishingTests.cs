@@ -1,7 +1,5 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using System.Net;
-using System.Net.Sockets;
 using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Logging;
@@ -23,12 +21,11 @@ public sealed class PublishingTests
     [Fact]
     public async Task Packets_leave_when_they_were_spoken_with_the_recordings_timestamps()
     {
-        int port = FreePort(SocketType.Stream, ProtocolType.Tcp);
-        await using WebApplication app = await StartAsync(port);
+        await using WebApplication app = await StartAsync();
         var minter = new AccessTokenMinter(Keys, TimeProvider.System);
         PeerOptions Peer(string name) => new()
         {
-            ServerUrl = new Uri($"http://127.0.0.1:{port}"),
+            ServerUrl = ServeHost.Url(app),
             Token = minter.Mint("demo", name, new Grants { Publish = true, Subscribe = true }),
         };
         var heard = new ConcurrentQueue<(uint Timestamp, bool Marker, long At)>();
@@ -69,9 +66,8 @@ public sealed class PublishingTests
     [Fact]
     public async Task The_commands_publish_and_listen_work_with_a_server()
     {
-        int port = FreePort(SocketType.Stream, ProtocolType.Tcp);
-        await using WebApplication app = await StartAsync(port);
-        (string, string)[] environment = [("TRANSCRIBE_URL", $"http://127.0.0.1:{port}"), ("TRANSCRIBE_API_KEY", "app"), ("TRANSCRIBE_API_SECRET", Keys.Signing.Secret)];
+        await using WebApplication app = await StartAsync();
+        (string, string)[] environment = [("TRANSCRIBE_URL", ServeHost.Url(app).ToString()), ("TRANSCRIBE_API_KEY", "app"), ("TRANSCRIBE_API_SECRET", Keys.Signing.Secret)];
         string wav = Path.Combine(AppContext.BaseDirectory, "demo", "short.wav");
         await File.WriteAllBytesAsync(wav, File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, "demo", "meeting.wav")).AsMemory(0, 32_000), TestContext.Current.CancellationToken);
         Cli.Result[] results = await Task.WhenAll(
@@ -85,24 +81,17 @@ public sealed class PublishingTests
         Assert.Equal(1, published.RootElement.GetProperty("passes").GetInt32());
     }
 
-    private static async Task<WebApplication> StartAsync(int port)
+    private static async Task<WebApplication> StartAsync()
     {
         WebApplication app = ServeHost.Build(new ServeOptions
         {
             Keys = Keys,
             HttpAddress = "127.0.0.1",
-            HttpPort = port,
-            UdpPort = FreePort(SocketType.Dgram, ProtocolType.Udp),
+            HttpPort = 0,
+            UdpPort = 0,
             LogLevel = LogLevel.Warning,
         });
         await app.StartAsync(TestContext.Current.CancellationToken);
         return app;
-    }
-
-    private static int FreePort(SocketType type, ProtocolType protocol)
-    {
-        using var socket = new Socket(AddressFamily.InterNetwork, type, protocol);
-        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)socket.LocalEndPoint!).Port;
     }
 }

@@ -1,6 +1,4 @@
-using System.Net;
 using System.Net.Http.Json;
-using System.Net.Sockets;
 using System.Text.Json;
 using Transcribe.AiGateway.Evaluation;
 using Transcribe.Cluster;
@@ -35,14 +33,14 @@ internal sealed class DemoRun(string engine, Action<string> say)
         ServeOptions options = ServeOptions.FromEnvironment() with
         {
             Keys = keys,
-            HttpPort = FreePort(SocketType.Stream, ProtocolType.Tcp),
-            UdpPort = FreePort(SocketType.Dgram, ProtocolType.Udp),
+            HttpPort = 0,
+            UdpPort = 0,
             LogLevel = LogLevel.Warning,
         };
         await using WebApplication server = ServeHost.Build(options);
         await server.StartAsync(cancellationToken);
-        var url = new Uri($"http://127.0.0.1:{options.HttpPort}");
-        say($"Server on {url}, media on UDP {options.UdpPort}");
+        Uri url = ServeHost.Url(server);
+        say($"Server on {url}, media on UDP {string.Join(", ", ServeHost.UdpPorts(server))}");
 
         var ready = new TaskCompletionSource<TranscriptionState>(TaskCreationOptions.RunContinuationsAsynchronously);
         var received = new List<(CaptionMessage Caption, long At)>();
@@ -129,12 +127,5 @@ internal sealed class DemoRun(string engine, Action<string> say)
                     return;
             }
         }
-    }
-
-    private static int FreePort(SocketType type, ProtocolType protocol)
-    {
-        using var socket = new Socket(AddressFamily.InterNetwork, type, protocol);
-        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)socket.LocalEndPoint!).Port;
     }
 }

@@ -9,6 +9,7 @@ using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Tokens;
 using Transcribe.Director;
 using Transcribe.Director.Http;
+using Transcribe.Sfu.Control;
 using Transcribe.Signaling;
 
 namespace Transcribe.Hosting;
@@ -97,6 +98,9 @@ public static class ServeHost
         return url.Uri;
     }
 
+    /// <summary>The UDP ports of media, once the host runs.</summary>
+    public static IReadOnlyList<int> UdpPorts(WebApplication app) => app.Services.GetRequiredService<SfuNode>().UdpPorts;
+
     private static void ConfigureLogging(WebApplicationBuilder builder, ServeOptions options)
     {
         builder.Logging.AddSimpleConsole(console =>
@@ -140,6 +144,7 @@ public static class ServeHost
     {
         Uri url = Url(app);
         await output.WriteLineAsync($"Transcribe is at {url} (reference of its API: {new Uri(url, "docs")})");
+        await output.WriteLineAsync($"Media is on UDP {string.Join(", ", UdpPorts(app))}");
         if (MeetingPage.Find(options.PagePath) is null)
             await output.WriteLineAsync("The meeting page is not built: run ./run, or npm ci && npm run build in src/Client.");
 

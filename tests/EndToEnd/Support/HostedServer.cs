@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
-using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.SignalR.Client;
 using Microsoft.Extensions.DependencyInjection;
@@ -18,11 +17,11 @@ public sealed class HostedServer : IAsyncDisposable
     private readonly WebApplication _app;
     private readonly ApiKeyRing _keys;
 
-    private HostedServer(WebApplication app, ApiKeyRing keys, ServeOptions options)
+    private HostedServer(WebApplication app, ApiKeyRing keys)
     {
         (_app, _keys) = (app, keys);
-        UdpPort = options.UdpPort;
-        Url = new Uri($"http://127.0.0.1:{options.HttpPort}");
+        UdpPort = ServeHost.UdpPorts(app)[0];
+        Url = ServeHost.Url(app);
     }
 
     public Uri Url { get; }
@@ -36,14 +35,14 @@ public sealed class HostedServer : IAsyncDisposable
         {
             Keys = keys,
             HttpAddress = "127.0.0.1",
-            HttpPort = TranscribeServer.FreePort(SocketType.Stream, ProtocolType.Tcp),
-            UdpPort = TranscribeServer.FreePort(SocketType.Dgram, ProtocolType.Udp),
+            HttpPort = 0,
+            UdpPort = 0,
             AdvertisedAddresses = ["127.0.0.1"],
             LogLevel = LogLevel.Warning,
         };
         WebApplication app = ServeHost.Build(options);
         await app.StartAsync();
-        return new HostedServer(app, keys, options);
+        return new HostedServer(app, keys);
     }
 
     public string Token(string room, string participant, Grants? grants = null, TimeSpan? timeToLive = null, TimeProvider? clock = null) =>

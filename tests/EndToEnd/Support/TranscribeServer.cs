@@ -1,15 +1,14 @@
 using System.Diagnostics;
-using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
-using System.Net.Sockets;
 using System.Text;
+using System.Text.RegularExpressions;
 using Transcribe.Cluster.Tokens;
 using Transcribe.Peer;
 
 namespace Transcribe.EndToEnd.Tests.Support;
 
-/// <summary>A `transcribe serve` process on free loopback ports, as a user would start it.</summary>
+/// <summary>A `transcribe serve` process on free ports, as a user would start it.</summary>
 public sealed class TranscribeServer : IAsyncDisposable
 {
     private readonly Process _process;
@@ -17,10 +16,9 @@ public sealed class TranscribeServer : IAsyncDisposable
     private readonly ApiKeyRing _keys;
     private readonly AccessTokenMinter _minter;
 
-    private TranscribeServer(Process process, ApiKeyRing keys, int httpPort, int udpPort)
+    private TranscribeServer(Process process, ApiKeyRing keys)
     {
         _process = process;
-        (HttpPort, UdpPort) = (httpPort, udpPort);
         _keys = keys;
         _minter = new AccessTokenMinter(keys, TimeProvider.System);
         process.OutputDataReceived += (_, e) => Note(e.Data);
@@ -29,9 +27,7 @@ public sealed class TranscribeServer : IAsyncDisposable
         process.BeginErrorReadLine();
     }
 
-    public int HttpPort { get; }
-
-    public int UdpPort { get; }
+    public int HttpPort { get; private set; }
 
     public int ProcessId => _process.Id;
 
@@ -49,8 +45,6 @@ public sealed class TranscribeServer : IAsyncDisposable
     public static async Task<TranscribeServer> StartAsync()
     {
         var keys = new ApiKeyRing([new ApiKey("testkey", "0123456789abcdef0123456789abcdef0123456789abcdef")]);
-        int http = FreePort(SocketType.Stream, ProtocolType.Tcp);
-        int udp = FreePort(SocketType.Dgram, ProtocolType.Udp);
         var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "transcribe"), "serve")
         {
             RedirectStandardOutput = true,
@@ -58,27 +52,29 @@ public sealed class TranscribeServer : IAsyncDisposable
             WorkingDirectory = Repository.Root,
             Environment =
             {
-                ["TRANSCRIBE_HTTP_PORT"] = http.ToString(),
-                ["TRANSCRIBE_UDP_PORT"] = udp.ToString(),
+                ["TRANSCRIBE_HTTP_PORT"] = "0",
+                ["TRANSCRIBE_UDP_PORT"] = "0",
                 ["TRANSCRIBE_API_KEY"] = keys.Signing.Key,
                 ["TRANSCRIBE_API_SECRET"] = keys.Signing.Secret,
             },
         };
-        var server = new TranscribeServer(Process.Start(start)!, keys, http, udp);
-        using var client = new HttpClient { BaseAddress = server.Url };
+        var server = new TranscribeServer(Process.Start(start)!, keys);
+        using var client = new HttpClient();
         for (int i = 0; i < 300; i++)
         {
             if (server._process.HasExited)
                 throw new InvalidOperationException($"The server exited with {server._process.ExitCode}:\n{server.Log}");
-            try
+            if (server.HttpPort == 0)
             {
-                using HttpResponseMessage ready = await client.GetAsync("/readyz");
+                // The first line it prints.
+                Match banner = Regex.Match(server.Log, @"^Transcribe is at http://[^/]*:(\d+)/", RegexOptions.Multiline);
+                server.HttpPort = banner.Success ? int.Parse(banner.Groups[1].ValueSpan) : 0;
+            }
+            else
+            {
+                using HttpResponseMessage ready = await client.GetAsync(new Uri(server.Url, "/readyz"));
                 if (ready.IsSuccessStatusCode)
                     return server;
-            }
-            catch (HttpRequestException)
-            {
-                // Not listening yet.
             }
 
             await Task.Delay(100);
@@ -139,13 +135,6 @@ public sealed class TranscribeServer : IAsyncDisposable
 
         await File.WriteAllTextAsync(Path.Combine(Repository.Output, $"server-{HttpPort}.log"), Log);
         _process.Dispose();
-    }
-
-    internal static int FreePort(SocketType type, ProtocolType protocol)
-    {
-        using var socket = new Socket(AddressFamily.InterNetwork, type, protocol);
-        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)socket.LocalEndPoint!).Port;
     }
 
     private void Note(string? line)
