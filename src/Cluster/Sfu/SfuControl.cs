@@ -96,7 +96,14 @@ public sealed record TrackHistory(string TrackId, string Codec, int ClockRate, I
 [JsonDerivedType(typeof(SessionNeedsMedia), "needsMedia")]
 [JsonDerivedType(typeof(SessionMoved), "moved")]
 [JsonDerivedType(typeof(SessionClosed), "closed")]
-public abstract record SfuSessionEvent;
+public abstract record SfuSessionEvent
+{
+    /// <summary>
+    /// The SFU node that says so: after a move, a late word of the former node is not about the session any more. Null where a
+    /// signalling node says it, and to clients.
+    /// </summary>
+    public string? Node { get; init; }
+}
 
 /// <summary>ICE and DTLS are up.</summary>
 public sealed record SessionConnected : SfuSessionEvent;

@@ -29,7 +29,7 @@ public sealed partial class SfuNode
         switch (happened)
         {
             case SessionEventRaised raised:
-                await _bus.PublishAsync(SfuSubjects.SessionEvents(raised.SessionId), raised.Event).ConfigureAwait(false);
+                await _bus.PublishAsync(SfuSubjects.SessionEvents(raised.SessionId), raised.Event with { Node = NodeId }).ConfigureAwait(false);
                 break;
             case SpeakersChanged changed:
                 await _bus.PublishAsync(SfuSubjects.Speakers(changed.Speakers.Room), changed.Speakers).ConfigureAwait(false);
@@ -48,7 +48,7 @@ public sealed partial class SfuNode
                 _sessions.TryRemove(ended.SessionId, out _);
                 LogSessionEnded(ended.SessionId, ended.Reason);
                 await _bus.PublishAsync<SfuSessionEvent>(
-                    SfuSubjects.SessionEvents(ended.SessionId), new SessionClosed(ended.Reason)).ConfigureAwait(false);
+                    SfuSubjects.SessionEvents(ended.SessionId), new SessionClosed(ended.Reason) { Node = NodeId }).ConfigureAwait(false);
                 break;
             case SessionFaulted faulted:
                 LogSessionFaulted(faulted.Exception, faulted.SessionId);

@@ -77,6 +77,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         await RespondAsync<SetSubscription, Ack>(SfuSubjects.Subscribe(node), SubscribeAsync, cancellationToken).ConfigureAwait(false);
         await RespondAsync<SetTrackMuted, Ack>(SfuSubjects.SetMuted(node), SetMutedAsync, cancellationToken).ConfigureAwait(false);
         await RespondAsync<CloseSession, Ack>(SfuSubjects.Close(node), CloseAsync, cancellationToken).ConfigureAwait(false);
+        await RespondAsync<DescribeSession, SessionDescription>(SfuSubjects.Describe(node), DescribeAsync, cancellationToken).ConfigureAwait(false);
         foreach (SfuWorker worker in _workers)
             worker.Start();
         await warmup.ConfigureAwait(false);
@@ -216,6 +217,9 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         await WithSessionAsync(request.SessionId, (session, _) => session.SetMuted(request.TrackId, request.Muted)
             ? new Ack()
             : throw new BusException("bad_request", $"The session publishes no track \"{request.TrackId}\".")).ConfigureAwait(false);
+
+    private async ValueTask<SessionDescription> DescribeAsync(DescribeSession request, CancellationToken cancellationToken) =>
+        await WithSessionAsync(request.SessionId, (session, _) => session.Describe()).ConfigureAwait(false);
 
     private async ValueTask<Ack> CloseAsync(CloseSession request, CancellationToken cancellationToken)
     {

@@ -59,6 +59,14 @@ internal sealed partial class SfuSession
             [.. _slots.Select(s => s.Assignment)]);
     }
 
+    /// <summary>The session as its answers and events told it so far.</summary>
+    public SessionDescription Describe() => new(
+        Id,
+        _rtc.State == RtcSessionState.Connected,
+        [.. _publications.Select(p => new NegotiatedMedia(p.Media.Mid, p.TrackId))],
+        [.. _slots.Select(s => s.Assignment)],
+        _toldNeed == (0, 0) ? null : new SessionNeedsMedia(_toldNeed.Audio, _toldNeed.Video));
+
     /// <summary>A trickled candidate; without a value the end of candidates.</summary>
     public void AddCandidate(Instant now, string? candidate)
     {

@@ -70,7 +70,8 @@ public sealed class SfuNodeTests : IAsyncLifetime
     {
         await _bus.SubscribeAsync<SfuSessionEvent>(SfuSubjects.SessionEvents(session), (e, _) =>
         {
-            _events.Enqueue((session, e));
+            Assert.Equal("n1", e.Node);
+            _events.Enqueue((session, e with { Node = null }));
             return ValueTask.CompletedTask;
         });
         await AskAsync<OpenSession, Ack>(SfuSubjects.Open("n1"), new OpenSession(session, room, participant, grants ?? Everything));
@@ -199,6 +200,21 @@ public sealed class SfuNodeTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_session_is_described_as_its_events_told_it()
+    {
+        (_, SessionNegotiated alice) = await ConnectAsync("s1", "alice", Microphone);
+        (_, SessionNegotiated bob) = await ConnectAsync("s2", "bob", Slot);
+        await ConnectAsync("s3", "carol", Microphone);
+        await WaitAsync(() => _events.Contains(("s2", new SessionNeedsMedia(1, 0))), "the wish for a slot");
+        SessionDescription published = await AskAsync<DescribeSession, SessionDescription>(SfuSubjects.Describe("n1"), new DescribeSession("s1"));
+        Assert.True(published.Connected);
+        Assert.Equal(alice.Published, published.Published);
+        SessionDescription receives = await AskAsync<DescribeSession, SessionDescription>(SfuSubjects.Describe("n1"), new DescribeSession("s2"));
+        Assert.Equal(bob.Assignments, receives.Assignments);
+        Assert.Equal(new SessionNeedsMedia(1, 0), receives.NeedsMedia);
+    }
+
+    [Fact]
     public async Task Muting_is_told_to_the_room()
     {
         (_, SessionNegotiated answer) = await ConnectAsync("s1", "alice", Microphone);
@@ -220,6 +236,7 @@ public sealed class SfuNodeTests : IAsyncLifetime
             () => AskAsync<AddSessionCandidate, Ack>(SfuSubjects.AddCandidate("n1"), new AddSessionCandidate("no", null)),
             () => AskAsync<SetSubscription, Ack>(SfuSubjects.Subscribe("n1"), new SetSubscription("no", "TR_1", true)),
             () => AskAsync<SetTrackMuted, Ack>(SfuSubjects.SetMuted("n1"), new SetTrackMuted("no", "TR_1", true)),
+            () => AskAsync<DescribeSession, SessionDescription>(SfuSubjects.Describe("n1"), new DescribeSession("no")),
         })
         {
             Assert.Equal("session_not_found", (await Assert.ThrowsAsync<BusException>(ask)).Code);
