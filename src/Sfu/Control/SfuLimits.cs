@@ -36,6 +36,9 @@ public sealed record SfuLimits
     /// <summary>Events of one worker waiting for the control side. Default 65536.</summary>
     public int MaxEvents { get; set; } = 65_536;
 
+    /// <summary>Bytes of packets under way from one worker to another, at most; rounded up to a power of two. Default 2 MiB.</summary>
+    public int WorkerLinkBytes { get; set; } = 2 << 20;
+
     internal IEnumerable<string> Problems()
     {
         (string Key, int Value)[] positive =
@@ -55,6 +58,8 @@ public sealed record SfuLimits
             yield return $"Sfu:Limits:MaxDataBuffered is {MaxDataBuffered}; use 1200 bytes or more.";
         if (MaxCommands < 64)
             yield return $"Sfu:Limits:MaxCommands is {MaxCommands}; use 64 or more.";
+        if (WorkerLinkBytes is < 65_536 or > 1 << 30)
+            yield return $"Sfu:Limits:WorkerLinkBytes is {WorkerLinkBytes}; use 65536 to {1 << 30}.";
         if (MaxEvents < 64)
             yield return $"Sfu:Limits:MaxEvents is {MaxEvents}; use 64 or more.";
         if (ConnectTimeout < TimeSpan.FromSeconds(1))

@@ -83,7 +83,7 @@ internal sealed class Downtrack
 
     /// <summary>How well a track suits the pair: 2 next to its publisher's other track, 1 next to a free slot or alone, 0 next to somebody else's.</summary>
     public int Fit(Publication publication) =>
-        Partner?.Source is not Publication other ? 1 : ReferenceEquals(other.Publisher, publication.Publisher) ? 2 : 0;
+        Partner?.Source is not Publication other ? 1 : other.Participant == publication.Participant ? 2 : 0;
 
     /// <summary>Makes this slot and another the two of one stream id; with null this one is alone again.</summary>
     public void PairWith(Downtrack? other)
@@ -99,14 +99,14 @@ internal sealed class Downtrack
         Detach();
         Source = publication;
         Array.Fill(_payloadTypes, NotCarried);
-        foreach (RtpCodec codec in publication.Media.Codecs)
+        foreach (RtpCodec codec in publication.Origin.Codecs)
         {
             if (Media.TryGetPayloadType(codec, out byte payloadType))
                 _payloadTypes[codec.PayloadType & 127] = payloadType;
         }
 
         _clockRate = publication.Codec?.ClockRate ?? (Kind == TrackKind.Audio ? 48_000 : 90_000);
-        _extensions = RtpExtensionMap.Between(publication.Media.HeaderExtensions, Media.HeaderExtensions);
+        _extensions = RtpExtensionMap.Between(publication.Origin.HeaderExtensions, Media.HeaderExtensions);
         _sequence.Restart(newSource: true);
         _newSource = true;
         if (Kind == TrackKind.Audio)
@@ -240,7 +240,7 @@ internal sealed class Downtrack
     {
         // Receivers sync a pair by its NTP times. Two publishers' clocks would hold one track back by their difference,
         // so video beside somebody else's voice is told on the clock of that voice.
-        if (Kind == TrackKind.Video && Partner?.Source is Publication voice && !ReferenceEquals(voice.Publisher, Source!.Publisher)
+        if (Kind == TrackKind.Video && Partner?.Source is Publication voice && voice.Participant != Source!.Participant
             && voice.TryGetSenderReport(out SenderReport theirs, out Instant then))
         {
             report = report with { Ntp = new NtpClock(then, theirs.Ntp).At(arrival) };

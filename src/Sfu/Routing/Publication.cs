@@ -1,8 +1,6 @@
 using Transcribe.Cluster.Rooms;
-using Transcribe.Cluster.Sfu;
 using Transcribe.Rtc;
 using Transcribe.Rtc.Codecs;
-using Transcribe.Rtc.Media;
 using Transcribe.Rtc.Rtcp;
 using Transcribe.Rtc.Rtp;
 using Transcribe.Rtc.Sdp;
@@ -11,10 +9,11 @@ using Transcribe.Sfu.Workers;
 namespace Transcribe.Sfu.Routing;
 
 /// <summary>
-/// A published track on this worker: takes each of its packets once and hands it to the downtracks. Keeps what all of
-/// them share: the retransmission cache, the last sender report, the pending keyframe request.
+/// A published track on this worker: takes each of its packets once and hands it to the downtracks, and to other workers
+/// that have some. Keeps what all of them share: the retransmission cache, the last sender report, the pending keyframe
+/// request.
 /// </summary>
-internal sealed class Publication
+internal sealed partial class Publication
 {
     /// <summary>A keyframe asked for and not seen is asked for again after this.</summary>
     private static readonly TimeSpan KeyframePatience = TimeSpan.FromSeconds(1);
@@ -26,7 +25,8 @@ internal sealed class Publication
     private const int HoldForSubscribers = 4;
 
     private readonly SfuWorker _worker;
-    private readonly PublishedMedia _description;
+    private readonly ITrackOrigin _origin;
+    private readonly TrackInfo _info;
     private RetransmissionCache? _cache;
     private PacketRun? _run;
     private Downtrack[] _downtracks = new Downtrack[4];
@@ -37,49 +37,60 @@ internal sealed class Publication
     private SenderReport _report;
     private Instant _reportArrival;
     private bool _hasReport;
+    private bool _isWanted;
     private uint? _ssrc;
     private Instant _keyframeAsked = new(long.MinValue / 2);
 
-    public Publication(SfuSession publisher, RtcMedia media, string trackId, PublishedMedia description)
+    /// <param name="room">Its room on this worker.</param>
+    /// <param name="info">What it is, as far as it is known now.</param>
+    /// <param name="owner">The session of this worker that publishes it; null for one that comes from elsewhere.</param>
+    public Publication(SfuRoom room, TrackInfo info, ITrackOrigin origin, SfuSession? owner)
     {
-        Publisher = publisher;
-        _worker = publisher.Worker;
-        Media = media;
-        TrackId = trackId;
-        _description = description;
-        Kind = media.Kind == MediaKind.Audio ? TrackKind.Audio : TrackKind.Video;
-        IsMuted = description.Muted;
-        Activity = Kind == TrackKind.Audio ? new AudioActivity() : null;
-        _ssrc = media.RemoteSsrc;
-        Codec = media.Codecs.FirstOrDefault(codec => !codec.IsRepair);
+        Room = room;
+        Owner = owner;
+        _worker = room.Worker;
+        _info = info;
+        _origin = origin;
+        IsMuted = info.Muted;
+        Activity = Kind == TrackKind.Audio && owner is not null ? new AudioActivity() : null;
+        _ssrc = info.Ssrc;
+        Codec = origin.Codecs.FirstOrDefault(codec => !codec.IsRepair);
     }
 
-    public SfuSession Publisher { get; }
+    public SfuRoom Room { get; }
 
-    public RtcMedia Media { get; }
+    /// <summary>The session of this worker that publishes it; null for one that comes from elsewhere.</summary>
+    public SfuSession? Owner { get; }
 
-    public string TrackId { get; }
+    public ITrackOrigin Origin => _origin;
 
-    public TrackKind Kind { get; }
+    public string TrackId => _info.Id;
+
+    /// <summary>Who publishes it.</summary>
+    public string Participant => _info.Participant;
+
+    public TrackKind Kind => _info.Kind;
 
     /// <summary>What it is sent with: the codec of its packets, before them the one its publisher prefers.</summary>
     public RtpCodec? Codec { get; private set; }
 
     public bool IsMuted { get; private set; }
 
-    /// <summary>Loudness; null for video.</summary>
+    /// <summary>Loudness; null for video, and for a track that is heard elsewhere first.</summary>
     public AudioActivity? Activity { get; }
 
     public bool IsClosed { get; private set; }
 
     /// <summary>Whether others may know of it. A hidden session's tracks are told to nobody.</summary>
-    public bool IsAnnounced => !Publisher.Hidden;
+    public bool IsAnnounced => Owner is not { Hidden: true };
 
     /// <summary>Downtracks that wait for a keyframe.</summary>
     public int Waiting { get; set; }
 
-    public TrackInfo Describe() => new(
-        TrackId, Publisher.Participant, Kind, _description.Source, _description.Name, IsMuted, _ssrc, _worker.NodeId);
+    /// <summary>The cluster is told of a track by the node of its publisher.</summary>
+    private bool IsOurs => Owner is { Hidden: false };
+
+    public TrackInfo Describe() => _info with { Muted = IsMuted, Ssrc = _ssrc };
 
     public void Add(Downtrack downtrack)
     {
@@ -90,6 +101,7 @@ internal sealed class Publication
         if (downtrack.CanRepair)
             _repairable++;
         _worker.Counters.Downtracks++;
+        UpdateWanted();
     }
 
     public void Remove(Downtrack downtrack)
@@ -105,17 +117,16 @@ internal sealed class Publication
         if (downtrack.CanRepair && --_repairable == 0)
             _cache?.Clear();
         _worker.Counters.Downtracks--;
+        UpdateWanted();
     }
 
     /// <summary>One packet of the publisher, decrypted; to everybody who receives the track.</summary>
     public void OnPacket(Instant now, in RtpPacket packet)
     {
-        _worker.Counters.PacketsIn++;
         if (_ssrc is null)
         {
             _ssrc = packet.Ssrc;
-            if (IsAnnounced)
-                _worker.Raise(new TrackAnnounced(Publisher.Room.Name, Publisher.Id, Describe()));
+            Announce();
         }
 
         if (IsMuted)
@@ -130,7 +141,7 @@ internal sealed class Publication
 
         if (Activity is not null)
         {
-            if (packet.TryGetExtension(Media.HeaderExtensions.AudioLevel, out ReadOnlySpan<byte> data)
+            if (packet.TryGetExtension(_origin.HeaderExtensions.AudioLevel, out ReadOnlySpan<byte> data)
                 && AudioLevel.TryRead(data, out AudioLevel level))
             {
                 Activity.OnLevel(level.Level);
@@ -139,7 +150,7 @@ internal sealed class Publication
 
         if (_repairable > 0)
             (_cache ??= NewCache()).Add(now, packet);
-        if (_count == 0)
+        if (_count == 0 && _crossings.Count == 0)
             return;
         _run ??= new PacketRun();
         _run.Add(now, packet);
@@ -153,7 +164,7 @@ internal sealed class Publication
     public bool TryHold(Instant now, out Instant until)
     {
         until = Instant.Never;
-        if (_run is not { Count: > 0, EndsFrame: false } run || _count < HoldForSubscribers)
+        if (_run is not { Count: > 0, EndsFrame: false } run || (_count < HoldForSubscribers && _crossings.Count == 0))
             return false;
         until = run.Since + LongestHold;
         return now < until && run.TryHold();
@@ -164,6 +175,8 @@ internal sealed class Publication
     {
         if (_run is not { Count: > 0 } run)
             return;
+        if (_crossings.Count > 0)
+            Cross(run);
         if (Waiting > 0)
             LookForKeyframe(now, run);
 
@@ -188,6 +201,8 @@ internal sealed class Publication
     public void OnSenderReport(in SenderReport report, Instant arrival)
     {
         (_report, _reportArrival, _hasReport) = (report, arrival, true);
+        foreach ((WorkerLink link, int channel) in _crossings)
+            link.Write(channel, report, arrival);
         for (int i = 0; i < _count; i++)
             _downtracks[i].UseSenderReport(report, arrival);
     }
@@ -213,9 +228,7 @@ internal sealed class Publication
         if (Kind != TrackKind.Video || IsClosed || IsMuted)
             return;
         _keyframeAsked = now;
-        if (Media.RequestKeyframe(now))
-            _worker.Counters.KeyframesRequested++;
-        _worker.Touch(Publisher);
+        _origin.RequestKeyframe(now);
     }
 
     /// <summary>Muted, nothing is forwarded, whatever the publisher sends.</summary>
@@ -234,8 +247,23 @@ internal sealed class Publication
                 RequestKeyframe(_worker.Now);
         }
 
-        if (IsAnnounced)
-            _worker.Raise(new TrackMuteChanged(Publisher.Room.Name, Publisher.Participant, TrackId, muted));
+        if (IsOurs)
+            _worker.Raise(new TrackMuteChanged(Room.Name, Participant, TrackId, muted));
+        Room.OnMuted(this);
+    }
+
+    /// <summary>Tells the cluster of the track, if that is this node's to do.</summary>
+    public void Announce()
+    {
+        if (IsOurs)
+            _worker.Raise(new TrackAnnounced(Room.Name, Owner!.Id, Describe()));
+    }
+
+    /// <summary>Tells the cluster that the track is gone, if that is this node's to do.</summary>
+    public void Withdraw()
+    {
+        if (IsOurs)
+            _worker.Raise(new TrackWithdrawn(Room.Name, Participant, TrackId));
     }
 
     /// <summary>No packet comes any more.</summary>
@@ -245,7 +273,18 @@ internal sealed class Publication
         _run?.Clear();
         while (_count > 0)
             _downtracks[_count - 1].Detach();
+        _crossings.Clear();
+        UpdateWanted();
         _cache = null;
+    }
+
+    private void UpdateWanted()
+    {
+        bool wanted = _count + _crossings.Count > 0;
+        if (wanted == _isWanted)
+            return;
+        _isWanted = wanted;
+        _origin.SetWanted(_worker.Now, wanted);
     }
 
     private void LookForKeyframe(Instant now, PacketRun run)
@@ -269,7 +308,13 @@ internal sealed class Publication
     private void UseCodec(byte payloadType)
     {
         _codecPayloadType = payloadType;
-        RtpCodec? codec = Media.FindCodec(payloadType);
+        RtpCodec? codec = null;
+        foreach (RtpCodec candidate in _origin.Codecs)
+        {
+            if (candidate.PayloadType == payloadType)
+                codec = candidate;
+        }
+
         _format = codec is null ? PayloadFormat.Unknown : PayloadFormats.Of(codec.Name);
         if (codec is not null && !codec.IsRepair)
             Codec = codec;

@@ -5,11 +5,10 @@ using Transcribe.Sfu.Workers;
 namespace Transcribe.Sfu.Routing;
 
 /// <summary>
-/// The sessions of a room that live on one worker, and the tracks they may receive. For now that is the whole room;
-/// when rooms cross workers, each has one of these per room, and <see cref="Publications"/> also lists mirrors of
-/// tracks published on the others.
+/// One worker's part of a room: the sessions that live on it, and the tracks they may receive, those included that come
+/// from other workers of the node.
 /// </summary>
-internal sealed class SfuRoom
+internal sealed partial class SfuRoom
 {
     private static readonly TimeSpan SpeakerInterval = TimeSpan.FromMilliseconds(300);
 
@@ -28,6 +27,11 @@ internal sealed class SfuRoom
     }
 
     public string Name { get; }
+
+    public SfuWorker Worker => _worker;
+
+    /// <summary>How many keep it; see <see cref="SfuWorker.HoldRoom"/>.</summary>
+    public int Holders { get; set; }
 
     public IReadOnlyList<SfuSession> Sessions => _sessions;
 
@@ -49,8 +53,9 @@ internal sealed class SfuRoom
         _worker.Counters.Publications++;
         if (publication.Activity is not null && !_timer.IsScheduled)
             _worker.Schedule(_timer, _worker.Now + SpeakerInterval);
-        if (publication.IsAnnounced)
-            _worker.Raise(new TrackAnnounced(Name, publication.Publisher.Id, publication.Describe()));
+        publication.Announce();
+        foreach (SfuWorker peer in _peers)
+            TellOf(publication, peer);
     }
 
     /// <summary>Takes tracks off the air; their slots are free for others at once.</summary>
@@ -65,8 +70,8 @@ internal sealed class SfuRoom
                 continue;
             _worker.Counters.Publications--;
             publication.Close();
-            if (publication.IsAnnounced)
-                _worker.Raise(new TrackWithdrawn(Name, publication.Publisher.Participant, publication.TrackId));
+            publication.Withdraw();
+            TellGone(publication);
         }
 
         Reassign(except);
@@ -83,11 +88,14 @@ internal sealed class SfuRoom
         }
     }
 
-    /// <summary>The room is empty.</summary>
-    public void Close() => _worker.Cancel(_timer);
-
     /// <summary>Sends a message to everybody else who may receive data.</summary>
     public void FanOut(SfuSession sender, in DataMessage message, ReadOnlySpan<byte> data)
+    {
+        Deliver(sender, message, data);
+        SendToPeers(message, data);
+    }
+
+    private void Deliver(SfuSession? sender, in DataMessage message, ReadOnlySpan<byte> data)
     {
         foreach (SfuSession session in _sessions)
         {
@@ -124,7 +132,7 @@ internal sealed class SfuRoom
         {
             _lastSpeakers = [.. _speaking.Select(p => p.TrackId)];
             _worker.Raise(new SpeakersChanged(new ActiveSpeakers(
-                Name, [.. _speaking.Select(p => new Speaker(p.Publisher.Participant, p.TrackId, p.Activity!.Level))])));
+                Name, [.. _speaking.Select(p => new Speaker(p.Participant, p.TrackId, p.Activity!.Level))])));
         }
 
         if (anyAudio || _lastSpeakers.Length > 0)

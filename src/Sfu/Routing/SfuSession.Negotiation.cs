@@ -41,9 +41,12 @@ internal sealed partial class SfuSession
         {
             if (!media.Direction.Receives())
                 continue;
-            var publication = new Publication(this, media, NewTrackId(), description);
+            var info = new TrackInfo(
+                NewTrackId(), Participant, media.Kind == MediaKind.Audio ? TrackKind.Audio : TrackKind.Video, description.Source,
+                description.Name, description.Muted, media.RemoteSsrc, Worker.NodeId);
+            var publication = new Publication(Room, info, new SessionOrigin(this, media), this);
             media.Tag = publication;
-            _publications.Add(publication);
+            _published.Add((media, publication));
             Room.Publish(publication);
         }
 
@@ -55,7 +58,7 @@ internal sealed partial class SfuSession
         Worker.Touch(this);
         return new SessionNegotiated(
             answer,
-            [.. _publications.Select(p => new NegotiatedMedia(p.Media.Mid, p.TrackId))],
+            [.. _published.Select(p => new NegotiatedMedia(p.Media.Mid, p.Track.TrackId))],
             [.. _slots.Select(s => s.Assignment)]);
     }
 
@@ -79,7 +82,7 @@ internal sealed partial class SfuSession
     /// <returns>False where it publishes no such track.</returns>
     public bool SetMuted(string trackId, bool muted)
     {
-        Publication? publication = _publications.Find(p => p.TrackId == trackId);
+        Publication? publication = _published.Find(p => p.Track.TrackId == trackId).Track;
         publication?.SetMuted(muted);
         return publication is not null;
     }
@@ -87,10 +90,10 @@ internal sealed partial class SfuSession
     /// <summary>Empties the list of publications; the room takes them off the air.</summary>
     public List<Publication> TakePublications()
     {
-        List<Publication> all = [.. _publications];
-        _publications.Clear();
-        foreach (Publication publication in all)
-            publication.Media.Tag = null;
+        List<Publication> all = [.. Publications];
+        foreach ((RtcMedia media, _) in _published)
+            media.Tag = null;
+        _published.Clear();
         return all;
     }
 
@@ -98,7 +101,7 @@ internal sealed partial class SfuSession
     private List<(RtcMedia Media, PublishedMedia Description)> Sort(IReadOnlyList<PublishedMedia> tracks)
     {
         var published = new List<(RtcMedia, PublishedMedia)>();
-        int room = Worker.Limits.MaxTracksPerSession - _publications.Count;
+        int room = Worker.Limits.MaxTracksPerSession - _published.Count;
         foreach (RtcMedia media in _rtc.Media)
         {
             if (media.IsStopped || media.Tag is Downtrack)
@@ -156,11 +159,11 @@ internal sealed partial class SfuSession
     /// <summary>Ends what the client no longer sends, and slots it no longer receives on.</summary>
     private void Withdraw()
     {
-        List<Publication> ended = _publications.FindAll(p => p.Media.IsStopped || !p.Media.Direction.Receives());
-        foreach (Publication publication in ended)
+        List<(RtcMedia Media, Publication Track)> ended = _published.FindAll(p => p.Media.IsStopped || !p.Media.Direction.Receives());
+        foreach ((RtcMedia media, Publication publication) in ended)
         {
-            _publications.Remove(publication);
-            publication.Media.Tag = null;
+            _published.Remove((media, publication));
+            media.Tag = null;
         }
 
         foreach (Downtrack slot in _slots.Where(s => s.Media.IsStopped || !s.Media.Direction.Sends()))
@@ -168,7 +171,7 @@ internal sealed partial class SfuSession
         foreach (Downtrack slot in _slots.Where(s => s.Media.IsStopped))
             slot.PairWith(null);
         _slots.RemoveAll(s => s.Media.IsStopped);
-        Room.Unpublish(ended, except: this);
+        Room.Unpublish([.. ended.Select(e => e.Track)], except: this);
     }
 
     private void AddSlots()

@@ -102,9 +102,9 @@ internal sealed partial class SfuSession
 
     private bool Wants(Publication publication)
     {
-        if (ReferenceEquals(publication.Publisher, this) || !publication.IsAnnounced || !Grants.Subscribe)
+        if (ReferenceEquals(publication.Owner, this) || !publication.IsAnnounced || !Grants.Subscribe)
             return false;
-        if (_settings.OnlyParticipant is not null && publication.Publisher.Participant != _followed)
+        if (_settings.OnlyParticipant is not null && publication.Participant != _followed)
             return false;
         return _subscriptions.TryGetValue(publication.TrackId, out bool wished)
             ? wished
@@ -122,11 +122,11 @@ internal sealed partial class SfuSession
         string? first = null;
         foreach (Publication publication in Room.Publications)
         {
-            if (!publication.IsAnnounced || ReferenceEquals(publication.Publisher, this))
+            if (!publication.IsAnnounced || ReferenceEquals(publication.Owner, this))
                 continue;
-            if (publication.Publisher.Participant == _followed)
+            if (publication.Participant == _followed)
                 return;
-            first ??= publication.Publisher.Participant;
+            first ??= publication.Participant;
         }
 
         _followed = first ?? _followed;

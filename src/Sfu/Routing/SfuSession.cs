@@ -19,7 +19,7 @@ internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
 {
     private readonly SfuSessionSettings _settings;
     private readonly RtcSession _rtc;
-    private readonly List<Publication> _publications = [];
+    private readonly List<(RtcMedia Media, Publication Track)> _published = [];
     private readonly List<Downtrack> _slots = [];
     private readonly Dictionary<string, RtcDataChannel> _channels = new(StringComparer.Ordinal);
     private TransportAddress _checkFrom;
@@ -73,7 +73,7 @@ internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
     public RtcSessionStatistics Statistics => _rtc.Statistics;
 
     /// <summary>The tracks it publishes.</summary>
-    public IReadOnlyList<Publication> Publications => _publications;
+    public IEnumerable<Publication> Publications => _published.Select(p => p.Track);
 
     /// <summary>Its receive transceivers.</summary>
     public IReadOnlyList<Downtrack> Slots => _slots;
@@ -205,10 +205,14 @@ internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
 
     public void OnRtp(RtcMedia media, in RtpPacket packet, Instant arrival)
     {
-        if (media.Tag is Publication publication)
-            publication.OnPacket(arrival, packet);
-        else
+        if (media.Tag is not Publication publication)
+        {
             Worker.Counters.Drop(SfuDropReason.NotPublished);
+            return;
+        }
+
+        Worker.Counters.PacketsIn++;
+        publication.OnPacket(arrival, packet);
     }
 
     public void OnSenderReport(RtcMedia media, in SenderReport report, Instant arrival) =>

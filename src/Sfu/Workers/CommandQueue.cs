@@ -62,6 +62,9 @@ internal sealed class CommandQueue
     }
 
     /// <summary>From the consumer's thread only.</summary>
+    public bool IsEmpty => Volatile.Read(ref _cells[_head.Value & _mask].Turn) != _head.Value + 1;
+
+    /// <summary>From the consumer's thread only.</summary>
     public bool TryTake(out WorkerCommand command)
     {
         ref Cell cell = ref _cells[_head.Value & _mask];

@@ -43,6 +43,9 @@ public enum SfuDropReason
 
     /// <summary>A retransmission beyond the subscriber's budget.</summary>
     RetransmissionLimit,
+
+    /// <summary>A packet or a message for another worker of the node, which was too far behind.</summary>
+    WorkerLinkFull,
 }
 
 /// <summary>Counters of one worker: one writer, read by metrics from elsewhere.</summary>
@@ -91,7 +94,7 @@ internal sealed class WorkerCounters
 
     public long DropsBecause(SfuDropReason reason) => Volatile.Read(ref _drops[(int)reason]);
 
-    public void Drop(SfuDropReason reason) => _drops[(int)reason]++;
+    public void Drop(SfuDropReason reason, int count = 1) => _drops[(int)reason] += count;
 
     /// <summary>For threads other than the worker's.</summary>
     public void DropFromElsewhere(SfuDropReason reason) => Interlocked.Increment(ref _drops[(int)reason]);

@@ -12,6 +12,7 @@ internal sealed partial class SfuWorker
     private readonly Dictionary<string, SfuRoom> _rooms = new(StringComparer.Ordinal);
     private readonly Dictionary<string, SfuSession> _byUfrag = new(StringComparer.Ordinal);
     private readonly Dictionary<TransportAddress, SfuSession> _byAddress = [];
+    private RoomShards _shards = new();
     private Dictionary<string, SfuSession>.AlternateLookup<ReadOnlySpan<char>>? _ufragLookup;
 
     internal IReadOnlyList<IceCandidate> Candidates => _options.Candidates;
@@ -31,15 +32,13 @@ internal sealed partial class SfuWorker
     {
         if (_sessions.TryGetValue(settings.SessionId, out SfuSession? session))
             return session;
-        SfuRoom room = _rooms.GetValueOrDefault(settings.Room) ?? new SfuRoom(this, settings.Room);
-        if (room.Sessions.Count >= Limits.MaxSessionsPerRoom)
+        if (FindRoom(settings.Room)?.Sessions.Count >= Limits.MaxSessionsPerRoom)
             throw new RoomFullException($"Room \"{settings.Room}\"", Limits.MaxSessionsPerRoom);
 
+        SfuRoom room = HoldRoom(settings.Room);
         session = new SfuSession(this, room, settings, _sessionOptions);
         _sessions.Add(settings.SessionId, session);
-        _rooms[settings.Room] = room;
         Counters.Sessions = _sessions.Count;
-        Counters.Rooms = _rooms.Count;
         room.Add(session);
         Touch(session);
         return session;
@@ -63,12 +62,7 @@ internal sealed partial class SfuWorker
 
         SfuRoom room = session.Room;
         room.Remove(session);
-        if (room.Sessions.Count == 0)
-        {
-            room.Close();
-            _rooms.Remove(room.Name);
-            Counters.Rooms = _rooms.Count;
-        }
+        ReleaseRoom(room);
 
         foreach (string ufrag in session.Ufrags)
             _byUfrag.Remove(ufrag);
@@ -78,6 +72,32 @@ internal sealed partial class SfuWorker
         _sessions.Remove(session.Id);
         Counters.Sessions = _sessions.Count;
         Raise(new SessionEnded(session.Id, room.Name, session.Participant, session.Hidden, reason));
+    }
+
+    internal SfuRoom? FindRoom(string name) => _rooms.GetValueOrDefault(name);
+
+    /// <summary>This worker's part of a room; it stays until everybody who held it has released it.</summary>
+    internal SfuRoom HoldRoom(string name)
+    {
+        if (!_rooms.TryGetValue(name, out SfuRoom? room))
+        {
+            room = new SfuRoom(this, name);
+            _rooms.Add(name, room);
+            Counters.Rooms = _rooms.Count;
+            room.Open(_shards.Join(name, this));
+        }
+
+        room.Holders++;
+        return room;
+    }
+
+    internal void ReleaseRoom(SfuRoom room)
+    {
+        if (--room.Holders > 0)
+            return;
+        _rooms.Remove(room.Name);
+        Counters.Rooms = _rooms.Count;
+        room.Close(_shards.Leave(room.Name, this));
     }
 
     /// <summary>The session's ICE restart is over: this former ufrag leads nowhere any more.</summary>

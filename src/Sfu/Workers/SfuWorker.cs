@@ -1,3 +1,4 @@
+using Transcribe.Cluster.Rooms;
 using Transcribe.Rtc;
 using Transcribe.Sfu.Control;
 using Transcribe.Sfu.Net;
@@ -31,6 +32,7 @@ internal sealed partial class SfuWorker : IDisposable
     private Thread? _thread;
     private int _stopping;
     private int _pollAll;
+    private bool _retryLinks;
 
     /// <param name="socket">The worker's from now on: disposed with it.</param>
     public SfuWorker(SfuWorkerOptions options, IDatagramSocket socket)
@@ -133,16 +135,23 @@ internal sealed partial class SfuWorker : IDisposable
     internal int RunOnce(TimeSpan longestWait)
     {
         Now = Instant.Of(_options.Clock);
+        Volatile.Write(ref _asleep, 0);
         bool more = RunCommands();
         _wheel.Advance(Now);
+        TakeFromLinks();
         ForwardQueued();
         EndTurn();
+        ReleaseLinks();
 
         TimeSpan wait = TimeSpan.Zero;
         if (!more && _wheel.NextDue is Instant due)
             wait = due == Instant.Never ? longestWait : due - Now < longestWait ? due - Now : longestWait;
         if (_heldUntil != Instant.Never && _heldUntil - Now < wait)
             wait = _heldUntil - Now;
+        if (_retryLinks && RetryInterval < wait)
+            wait = RetryInterval;
+        if (wait > TimeSpan.Zero && !FallAsleep())
+            wait = TimeSpan.Zero;
         int received = _socket.Receive(_ring, wait);
         if (received == 0)
             return 0;
@@ -187,7 +196,7 @@ internal sealed partial class SfuWorker : IDisposable
     internal void SendNow() => _socket.Send(_batch);
 
     /// <summary>Whether received bytes stay as they are until the end of the turn.</summary>
-    internal bool StaysInPlace(ReadOnlySpan<byte> bytes) => _ring.Holds(bytes);
+    internal bool StaysInPlace(ReadOnlySpan<byte> bytes) => _ring.Holds(bytes) || _reading?.Holds(bytes) == true;
 
     /// <summary>The publication has packets to forward at the end of the batch of datagrams.</summary>
     internal void Queue(Publication publication, PacketRun run)
@@ -195,7 +204,7 @@ internal sealed partial class SfuWorker : IDisposable
         if (run.IsQueued)
             return;
         run.IsQueued = true;
-        (publication.Activity is not null ? _audioRuns : _videoRuns).Add((publication, run));
+        (publication.Kind == TrackKind.Audio ? _audioRuns : _videoRuns).Add((publication, run));
     }
 
     internal void Raise(SfuEvent happened)
@@ -342,5 +351,6 @@ internal sealed partial class SfuWorker : IDisposable
         _touched.Clear();
         if (_batch.Count > 0)
             SendNow();
+        _retryLinks = FlushLinks();
     }
 }

@@ -37,7 +37,7 @@ public sealed class SlotTests
             settings: settings);
 
     private static string[] Carried(TestPeer peer) =>
-        [.. peer.Session.Slots.Where(s => s.Source is not null).Select(s => $"{s.Source!.Publisher.Participant} {s.Kind}")];
+        [.. peer.Session.Slots.Where(s => s.Source is not null).Select(s => $"{s.Source!.Participant} {s.Kind}")];
 
     [Fact]
     public void Slots_take_tracks_in_the_order_of_publishing_and_the_rest_is_asked_for()
@@ -86,7 +86,7 @@ public sealed class SlotTests
         TestPeer viewer = Watch(world, "viewer", audio: 3, video: 3);
         string[] Streams() =>
             [.. viewer.Session.Slots.Where(s => s.Source is not null)
-                .GroupBy(s => s.Media.LocalStreamId, s => $"{s.Source!.Publisher.Participant} {s.Kind}")
+                .GroupBy(s => s.Media.LocalStreamId, s => $"{s.Source!.Participant} {s.Kind}")
                 .OrderBy(g => g.Key).Select(g => string.Join(", ", g))];
         Publish(world, "alice", MediaKind.Audio);
         Publish(world, "bob", MediaKind.Video, MediaKind.Audio);
@@ -167,8 +167,8 @@ public sealed class SlotTests
     {
         using var world = new SfuWorld();
         TestPeer alice = Publish(world, "alice", MediaKind.Audio, MediaKind.Video);
-        string audio = alice.Session.Publications[0].TrackId;
-        string video = alice.Session.Publications[1].TrackId;
+        string audio = alice.Session.Publications.First().TrackId;
+        string video = alice.Session.Publications.Last().TrackId;
         TestPeer manual = Watch(world, "manual", 1, 1, s => s with { AutoSubscribe = false });
         Assert.Empty(Carried(manual));
         manual.Session.Subscribe(video, true);
