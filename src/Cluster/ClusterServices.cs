@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Transcribe.Cluster.Bus;
 using Transcribe.Cluster.InProcess;
 using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.Placement;
 using Transcribe.Cluster.Rooms;
 using Transcribe.Cluster.State;
 using Transcribe.Cluster.Tokens;
@@ -32,6 +33,7 @@ public static class ClusterServices
         services.TryAddSingleton<IRoomDirectory, RoomDirectory>();
         services.TryAddSingleton<ITranscriptStore, TranscriptStore>();
         services.TryAddSingleton<INodeDirectory, NodeDirectory>();
+        services.TryAddSingleton<PlacementOptions>();
         services.TryAddSingleton<INodeSelector, NodeSelector>();
         return services;
     }

@@ -26,7 +26,7 @@ public class RoomTests
         await using DirectorServer server = await DirectorServer.StartAsync();
         HttpResponseMessage response = await server.SendAsync(HttpMethod.Post, "/v1/join", token: server.Token());
         Assert.NotNull(response.Headers.RetryAfter);
-        await DirectorServer.AssertProblemAsync(response, HttpStatusCode.ServiceUnavailable, "unavailable");
+        await DirectorServer.AssertProblemAsync(response, HttpStatusCode.ServiceUnavailable, "no_capacity");
 
         // An API key is no participant.
         await DirectorServer.AssertProblemAsync(await server.SendAsync(HttpMethod.Post, "/v1/join"), HttpStatusCode.Unauthorized, "credentials_missing");

@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.Placement;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Rooms;
 using Transcribe.Cluster.Tokens;
@@ -61,14 +62,19 @@ internal sealed class RoomApi(
         return Results.Ok(Mint(request.Room, request.Participant ?? NewIdentity(name), name, grants, ttlSeconds: null));
     }
 
-    public async Task<IResult> JoinAsync(HttpContext http)
+    public async Task<IResult> JoinAsync(HttpContext http, string? region)
     {
         AccessToken token = callers.ReadBearer(http);
-        NodeInfo? node = await nodes.SelectSfuAsync(token.Room, http.RequestAborted);
+        if (region is not null && !RoomNames.IsRoom(region, out _))
+            throw ApiProblem.BadRequest("\"region\" is not the name of a region; GET /v1/nodes lists them. Leave it out where you do not know it.");
+
+        var request = new PlacementRequest(token.Room, PlacementRequest.RoleOf(token.Grants), token.Participant, region, Reserve: true);
+        NodeInfo? node = await nodes.SelectSfuAsync(request, http.RequestAborted);
         if (node is null)
         {
-            http.Response.Headers.RetryAfter = "2";
-            throw new ApiProblem(StatusCodes.Status503ServiceUnavailable, "unavailable", "No media server has room for one more; try again in a moment.");
+            http.Response.Headers.RetryAfter = "5";
+            throw new ApiProblem(
+                StatusCodes.Status503ServiceUnavailable, "no_capacity", "No media server has room for one more; try again in a few seconds, or add nodes.");
         }
 
         string hub = options.HubUrl ?? $"{http.Request.Scheme}://{http.Request.Host}{http.Request.PathBase}{HubMethods.Path}";
@@ -212,9 +218,10 @@ internal static class RoomEndpoints
         group.MapPost("/dev/tokens", (HttpContext http, RoomApi api) => api.CreateDevelopmentTokenAsync(http))
             .Accepts<DevelopmentTokenRequest>("application/json").Produces<TokenResponse>().Refuses(400, 404, 413, 415)
             .WithTags("Tokens").WithSummary("Make a token without credentials (development keys only)");
-        group.MapPost("/join", (HttpContext http, RoomApi api) => api.JoinAsync(http))
-            .Produces<JoinInfo>().Refuses(401, 503)
-            .WithTags("Rooms").WithSummary("Where to go with an access token: hub, node, ICE servers");
+        group.MapPost("/join", (HttpContext http, string? region, RoomApi api) => api.JoinAsync(http, region))
+            .Produces<JoinInfo>().Refuses(400, 401, 503)
+            .WithTags("Rooms").WithSummary("Where to go with an access token: hub, node, ICE servers")
+            .WithDescription("region: the one the client is near to. 503 \"no_capacity\", with Retry-After: every media server is full or draining.");
         group.MapGet("/rooms", (HttpContext http, RoomApi api) => api.ListAsync(http))
             .Produces<RoomList>().Refuses(401, 403)
             .WithTags("Rooms").WithSummary("Rooms with somebody in them");
