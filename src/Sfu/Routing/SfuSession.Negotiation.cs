@@ -66,7 +66,7 @@ internal sealed partial class SfuSession
     public SessionDescription Describe() => new(
         Id,
         _rtc.State == RtcSessionState.Connected,
-        [.. _publications.Select(p => new NegotiatedMedia(p.Media.Mid, p.TrackId))],
+        [.. _published.Select(p => new NegotiatedMedia(p.Media.Mid, p.Track.TrackId))],
         [.. _slots.Select(s => s.Assignment)],
         _toldNeed == (0, 0) ? null : new SessionNeedsMedia(_toldNeed.Audio, _toldNeed.Video));
 
