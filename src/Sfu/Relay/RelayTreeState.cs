@@ -1,0 +1,194 @@
+namespace Transcribe.Sfu.Relay;
+
+/// <summary>A node's place in a tree.</summary>
+/// <param name="Parent">Null for the root; empty for a node that lost its parent and has not found a new one yet.</param>
+/// <param name="SeenAt">When it last confirmed that it is there, Unix seconds.</param>
+internal sealed record RelayTreeNode(string Id, string? Parent, string Region, long SeenAt);
+
+/// <summary>Which other node a node takes its packets from.</summary>
+/// <param name="Parent">Null for the root.</param>
+/// <param name="Depth">Hops from the root.</param>
+internal sealed record RelayPlace(string? Parent, int Depth);
+
+/// <summary>What a joining node says of itself and of others.</summary>
+/// <param name="Root">The node that a track is published on; null where whoever comes first is the root.</param>
+/// <param name="Dead">Nodes that are gone: they leave the tree.</param>
+/// <param name="Unreachable">Nodes to which this one finds no path: as parents they come last.</param>
+internal sealed record RelayJoin(
+    string Node, string Region, string? Root, IReadOnlyCollection<string> Dead, IReadOnlyCollection<string> Unreachable);
+
+/// <summary>
+/// A bounded tree of nodes: no node has more children than <see cref="MaxChildren"/>, none is deeper than
+/// <see cref="MaxDepth"/>. Pure: <see cref="RelayTree"/> keeps it in the state store.
+/// </summary>
+internal sealed class RelayTreeState
+{
+    /// <summary>Who has not been seen for this long is no member any more.</summary>
+    public static readonly TimeSpan Forgotten = TimeSpan.FromSeconds(90);
+
+    private readonly List<RelayTreeNode> _nodes;
+
+    public RelayTreeState(IEnumerable<RelayTreeNode> nodes, int maxChildren, int maxDepth)
+    {
+        _nodes = [.. nodes.DistinctBy(node => node.Id)];
+        (MaxChildren, MaxDepth) = (maxChildren, maxDepth);
+    }
+
+    public int MaxChildren { get; }
+
+    public int MaxDepth { get; }
+
+    /// <summary>In the order of joining.</summary>
+    public IReadOnlyList<RelayTreeNode> Nodes => _nodes;
+
+    /// <summary>Finds the node a place, its old one where that still serves. Null where the tree is full.</summary>
+    /// <param name="now">Unix seconds.</param>
+    public RelayPlace? Join(RelayJoin join, long now)
+    {
+        Prune(join, now);
+        EnsureRoot(join, now);
+        RelayTreeNode? self = Find(join.Node);
+        if (self?.Parent is null && self is not null)
+        {
+            Replace(self with { SeenAt = now, Region = join.Region });
+            return new RelayPlace(null, 0);
+        }
+
+        Dictionary<string, int> depths = Depths();
+        if (self is { Parent.Length: > 0 } && depths.TryGetValue(self.Id, out int depth) && depth <= MaxDepth
+            && !join.Unreachable.Contains(self.Parent))
+        {
+            Replace(self with { SeenAt = now });
+            return new RelayPlace(self.Parent, depth);
+        }
+
+        // What hangs below the node comes along, if there is room for it.
+        if (self is not null)
+            Replace(self with { Parent = "" });
+        int height = self is null ? 0 : HeightOf(self.Id);
+        depths = Depths();
+        RelayTreeNode? parent = Choose(join, depths, height, join.Unreachable);
+        if (parent is null && height > 0)
+        {
+            OrphanChildrenOf(join.Node);
+            parent = Choose(join, depths, 0, join.Unreachable);
+        }
+
+        parent ??= Choose(join, depths, 0, []);
+        if (parent is null)
+            return null;
+        var placed = new RelayTreeNode(join.Node, parent.Id, join.Region, now);
+        if (self is null)
+            _nodes.Add(placed);
+        else
+            Replace(placed);
+        return new RelayPlace(parent.Id, depths[parent.Id] + 1);
+    }
+
+    /// <summary>The node's children have to find new parents. False where it was not there.</summary>
+    public bool Leave(string node)
+    {
+        int at = _nodes.FindIndex(n => n.Id == node);
+        if (at < 0)
+            return false;
+        _nodes.RemoveAt(at);
+        OrphanChildrenOf(node);
+        return true;
+    }
+
+    public int ChildrenOf(string node) => _nodes.Count(n => n.Parent == node);
+
+    /// <summary>Hops from the root; nodes that no path leads to are not in it.</summary>
+    public Dictionary<string, int> Depths()
+    {
+        ILookup<string?, RelayTreeNode> byParent = _nodes.Where(n => n.Parent is not null).ToLookup(n => n.Parent);
+        var depths = new Dictionary<string, int>(StringComparer.Ordinal);
+        var open = new Queue<(string Id, int Depth)>();
+        foreach (RelayTreeNode root in _nodes.Where(n => n.Parent is null).Take(1))
+            open.Enqueue((root.Id, 0));
+        while (open.TryDequeue(out (string Id, int Depth) next))
+        {
+            if (!depths.TryAdd(next.Id, next.Depth))
+                continue;
+            foreach (RelayTreeNode child in byParent[next.Id])
+                open.Enqueue((child.Id, next.Depth + 1));
+        }
+
+        return depths;
+    }
+
+    private RelayTreeNode? Find(string id) => _nodes.Find(n => n.Id == id);
+
+    private void Replace(RelayTreeNode node) => _nodes[_nodes.FindIndex(n => n.Id == node.Id)] = node;
+
+    private void OrphanChildrenOf(string node)
+    {
+        for (int i = 0; i < _nodes.Count; i++)
+        {
+            if (_nodes[i].Parent == node)
+                _nodes[i] = _nodes[i] with { Parent = "" };
+        }
+    }
+
+    private void Prune(RelayJoin join, long now)
+    {
+        foreach (RelayTreeNode node in _nodes.ToArray())
+        {
+            bool gone = join.Dead.Contains(node.Id) || now - node.SeenAt > (long)Forgotten.TotalSeconds;
+            if (gone && node.Id != join.Node && node.Id != join.Root)
+                Leave(node.Id);
+        }
+    }
+
+    private void EnsureRoot(RelayJoin join, long now)
+    {
+        RelayTreeNode? root = _nodes.Find(n => n.Parent is null);
+        string wanted = join.Root ?? root?.Id ?? join.Node;
+        if (root?.Id == wanted)
+            return;
+
+        // A track that moved, or a room whose first node left: the children of the former root find new places.
+        if (root is not null)
+            Replace(root with { Parent = "" });
+        RelayTreeNode? promoted = Find(wanted);
+        if (promoted is null)
+            _nodes.Insert(0, new RelayTreeNode(wanted, null, wanted == join.Node ? join.Region : "", now));
+        else
+            Replace(promoted with { Parent = null });
+    }
+
+    private int HeightOf(string node)
+    {
+        int height = 0;
+        var seen = new HashSet<string>(StringComparer.Ordinal) { node };
+        string[] level = [node];
+        while (true)
+        {
+            level = [.. _nodes.Where(n => n.Parent is { Length: > 0 } p && level.Contains(p) && seen.Add(n.Id)).Select(n => n.Id)];
+            if (level.Length == 0)
+                return height;
+            height++;
+        }
+    }
+
+    /// <summary>The nearest to the root that has room; of those one of the same region, then the one with the fewest children.</summary>
+    private RelayTreeNode? Choose(RelayJoin join, Dictionary<string, int> depths, int height, IReadOnlyCollection<string> not)
+    {
+        Dictionary<string, int> children = _nodes.Where(n => n.Parent is { Length: > 0 }).CountBy(n => n.Parent!).ToDictionary(StringComparer.Ordinal);
+        RelayTreeNode? best = null;
+        (int Depth, int Foreign, int Children) bestRank = default;
+        foreach (RelayTreeNode node in _nodes)
+        {
+            if (node.Id == join.Node || not.Contains(node.Id) || !depths.TryGetValue(node.Id, out int depth) || depth + 1 + height > MaxDepth)
+                continue;
+            int count = children.GetValueOrDefault(node.Id);
+            if (count >= MaxChildren)
+                continue;
+            (int, int, int) rank = (depth, node.Region == join.Region ? 0 : 1, count);
+            if (best is null || rank.CompareTo(bestRank) < 0)
+                (best, bestRank) = (node, rank);
+        }
+
+        return best;
+    }
+}
