@@ -93,6 +93,9 @@ public sealed partial class RtcSession
             MaxMessageSize = _options.Limits.MaxMessageSize,
             ReceiveBuffer = Math.Max(new SctpOptions().ReceiveBuffer, _options.Limits.MaxMessageSize * 2),
             Random = bytes => _options.Random.GetBytes(bytes),
+
+            // ICE watches the path, at both ends: heartbeats would tell nothing new.
+            HeartbeatInterval = null,
         },
         new DataEvents(this));
 

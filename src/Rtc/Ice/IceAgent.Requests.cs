@@ -1,3 +1,4 @@
+using Transcribe.Rtc.Srtp;
 using Transcribe.Rtc.Stun;
 
 namespace Transcribe.Rtc.Ice;
@@ -15,7 +16,7 @@ public sealed partial class IceAgent
     {
         if (!message.TryGetUsername(out ReadOnlySpan<byte> username) || !message.HasIntegrity)
         {
-            SendError(path, message, StunErrorCode.BadRequest, []);
+            SendError(path, message, StunErrorCode.BadRequest, key: null);
             return Drop(IceDropReason.MissingAttribute);
         }
 
@@ -24,13 +25,13 @@ public sealed partial class IceAgent
             : null;
         if (generation is null)
         {
-            SendError(path, message, StunErrorCode.Unauthenticated, []);
+            SendError(path, message, StunErrorCode.Unauthenticated, key: null);
             return Drop(IceDropReason.WrongUsername);
         }
 
         if (!message.VerifyIntegrity(generation.LocalKey))
         {
-            SendError(path, message, StunErrorCode.Unauthenticated, []);
+            SendError(path, message, StunErrorCode.Unauthenticated, key: null);
             return Drop(IceDropReason.BadIntegrity);
         }
 
@@ -213,7 +214,7 @@ public sealed partial class IceAgent
         return null;
     }
 
-    private void SendSuccess(in TransportPath path, in StunMessage request, ReadOnlySpan<byte> key)
+    private void SendSuccess(in TransportPath path, in StunMessage request, HmacSha1 key)
     {
         var writer = new StunWriter(
             stackalloc byte[128],
@@ -230,12 +231,12 @@ public sealed partial class IceAgent
     /// <summary>
     /// An error answer is never longer than its request, so that the agent amplifies nothing for a forged source address.
     /// </summary>
-    /// <param name="key">Empty for an answer to a request that was not authentic.</param>
+    /// <param name="key">Null for an answer to a request that was not authentic.</param>
     private void SendError(
         in TransportPath path,
         in StunMessage request,
         int code,
-        ReadOnlySpan<byte> key,
+        HmacSha1? key,
         ReadOnlySpan<ushort> unknown = default)
     {
         var writer = new StunWriter(
@@ -249,7 +250,7 @@ public sealed partial class IceAgent
             writer.AddUnknownAttributes(unknown);
         }
 
-        if (!key.IsEmpty)
+        if (key is not null)
         {
             writer.AddIntegrity(key);
         }

@@ -3,6 +3,8 @@ namespace Transcribe.Rtc.Ice;
 /// <content>State by the age of the peer's consent, and the next deadline.</content>
 public sealed partial class IceAgent
 {
+    private const long LiteGrid = TimeSpan.TicksPerSecond / 4;
+
     /// <summary>
     /// When the peer last showed that it consents: by a response (full, RFC 7675), or by a check of its own (lite).
     /// </summary>
@@ -132,12 +134,19 @@ public sealed partial class IceAgent
         Instant next = Instant.Never;
         if (IsRunning)
         {
-            next = Instant.Min(next, StateDeadline());
-            next = Instant.Min(next, _options.IceLite ? ExpiryDeadline() : CheckDeadline());
+            next = StateDeadline();
+            next = _options.IceLite ? OnGrid(Instant.Min(next, ExpiryDeadline())) : Instant.Min(next, CheckDeadline());
         }
 
         NextTimeout = next;
     }
+
+    /// <summary>
+    /// What a lite agent waits for is the peer's silence, which nobody measures to the millisecond. On a common grid
+    /// the deadlines of thousands of agents fall together, and their host wakes up for all of them at once.
+    /// </summary>
+    private static Instant OnGrid(Instant at) =>
+        at == Instant.Never ? at : new Instant((at.Ticks + LiteGrid - 1) / LiteGrid * LiteGrid);
 
     private Instant StateDeadline()
     {

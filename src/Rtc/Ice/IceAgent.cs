@@ -298,6 +298,8 @@ public sealed partial class IceAgent
         }
 
         _checks.Clear();
+        _current.ForgetKeys();
+        _previous?.ForgetKeys();
         SelectedPath = null;
         NextTimeout = Instant.Never;
         SetState(IceState.Closed);
@@ -405,6 +407,7 @@ public sealed partial class IceAgent
             Expire(pair);
         }
 
+        generation.ForgetKeys();
         _observer.OnLocalUfragRetired(generation.Local.Ufrag);
     }
 

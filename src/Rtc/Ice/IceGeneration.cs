@@ -1,4 +1,5 @@
 using System.Text;
+using Transcribe.Rtc.Srtp;
 
 namespace Transcribe.Rtc.Ice;
 
@@ -6,16 +7,20 @@ namespace Transcribe.Rtc.Ice;
 internal sealed class IceGeneration(IceCredentials local)
 {
     private readonly Dictionary<TransportPath, IcePair> _byPath = [];
+    private HmacSha1? _localKey;
+    private HmacSha1? _remoteKey;
 
     public IceCredentials Local { get; } = local;
 
-    public byte[] LocalKey { get; } = Encoding.UTF8.GetBytes(local.Password);
+    /// <summary>Our password, prepared: the key of the peer's requests and of our responses.</summary>
+    public HmacSha1 LocalKey => _localKey ??= HmacSha1.Create(Encoding.UTF8.GetBytes(Local.Password));
 
     public byte[] LocalUfrag { get; } = Encoding.UTF8.GetBytes(local.Ufrag);
 
     public IceCredentials? Remote { get; private set; }
 
-    public byte[] RemoteKey { get; private set; } = [];
+    /// <summary>The peer's password, prepared: the key of our requests and of its responses. Credentials are set before any.</summary>
+    public HmacSha1 RemoteKey => _remoteKey ??= HmacSha1.Create(Encoding.UTF8.GetBytes(Remote!.Password));
 
     /// <summary>USERNAME of our requests: "remote:local".</summary>
     public byte[] Username { get; private set; } = [];
@@ -53,7 +58,6 @@ internal sealed class IceGeneration(IceCredentials local)
     public void SetRemote(IceCredentials remote)
     {
         Remote = remote;
-        RemoteKey = Encoding.UTF8.GetBytes(remote.Password);
         RemoteUfrag = Encoding.UTF8.GetBytes(remote.Ufrag);
         Username = Encoding.UTF8.GetBytes($"{remote.Ufrag}:{Local.Ufrag}");
     }
@@ -81,6 +85,14 @@ internal sealed class IceGeneration(IceCredentials local)
         pair.State = IcePairState.Idle;
         Selected = Selected == pair ? null : Selected;
         Nominating = Nominating == pair ? null : Nominating;
+    }
+
+    /// <summary>Nothing is sent or checked any more.</summary>
+    public void ForgetKeys()
+    {
+        _localKey?.Dispose();
+        _remoteKey?.Dispose();
+        (_localKey, _remoteKey) = (null, null);
     }
 
     /// <summary>Queues a check that goes before the ordinary ones.</summary>

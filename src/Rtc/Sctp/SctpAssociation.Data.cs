@@ -109,7 +109,7 @@ public sealed partial class SctpAssociation
             _sackTimer = _now + _options.DelayedAck;
         }
 
-        _heartbeatTimer = _heartbeatPending ? _heartbeatTimer : _now + _options.HeartbeatInterval;
+        _heartbeatTimer = _heartbeatPending ? _heartbeatTimer : NextHeartbeat;
         CompleteDeferredReset();
         if (State == SctpState.ShutdownSent)
             SendShutdown();

@@ -227,7 +227,7 @@ public sealed partial class SctpAssociation
         _initTimer = Instant.Never;
         _cookie = [];
         _errors = 0;
-        _heartbeatTimer = _now + _options.HeartbeatInterval;
+        _heartbeatTimer = NextHeartbeat;
         if (_outstanding.Count > 0)
             _t3Timer = _now + _rto.Rto;
         _observer.OnConnected(_now);
@@ -253,7 +253,7 @@ public sealed partial class SctpAssociation
         State = SctpState.Established;
         _errors = 0;
         _heartbeatPending = false;
-        _heartbeatTimer = _now + _options.HeartbeatInterval;
+        _heartbeatTimer = NextHeartbeat;
         FlushPacket();
         Append(SctpChunkType.CookieAck, 0, 0);
         _observer.OnRestarted(_now);

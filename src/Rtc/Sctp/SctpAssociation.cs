@@ -392,6 +392,8 @@ public sealed partial class SctpAssociation : Reassembly.IReceiver
         value.CopyTo(to[8..]);
     }
 
+    private Instant NextHeartbeat => _options.HeartbeatInterval is TimeSpan interval ? _now + interval : Instant.Never;
+
     private void OnHeartbeatTimer()
     {
         if (State is not (SctpState.Established or SctpState.ShutdownPending or SctpState.ShutdownReceived))
@@ -429,7 +431,7 @@ public sealed partial class SctpAssociation : Reassembly.IReceiver
         _heartbeatPending = false;
         _errors = 0;
         _rto.Sample(_now - new Instant(BinaryPrimitives.ReadInt64BigEndian(info.Value)));
-        _heartbeatTimer = _now + _options.HeartbeatInterval;
+        _heartbeatTimer = NextHeartbeat;
     }
 
     /// <summary>Counts a time-out without an answer. True if it was one too many, and the association is over.</summary>

@@ -44,8 +44,11 @@ public sealed record SctpOptions
     /// <summary>Retransmissions of INIT and of COOKIE ECHO after which connecting is given up; null never gives up.</summary>
     public int? MaxInitRetransmissions { get; init; } = 30;
 
-    /// <summary>Idle time after which the peer is probed with a HEARTBEAT.</summary>
-    public TimeSpan HeartbeatInterval { get; init; } = TimeSpan.FromSeconds(30);
+    /// <summary>
+    /// Idle time after which the peer is probed with a HEARTBEAT; null sends none (RFC 9260 section 8.3 lets the upper
+    /// layer choose), where something else, such as ICE consent, watches the path.
+    /// </summary>
+    public TimeSpan? HeartbeatInterval { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>How long a state cookie we handed out is accepted.</summary>
     public TimeSpan CookieLifetime { get; init; } = TimeSpan.FromSeconds(60);

@@ -1,5 +1,7 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
+using Transcribe.Rtc.Srtp;
 
 namespace Transcribe.Rtc.Stun;
 
@@ -19,12 +21,15 @@ internal static class StunCrypto
     public static void ComputeIntegrity(ReadOnlySpan<byte> covered, ReadOnlySpan<byte> key, Span<byte> mac)
     {
         Span<byte> copy = stackalloc byte[StunMessage.MaxSize];
-        copy = copy[..covered.Length];
-        covered.CopyTo(copy);
-        BinaryPrimitives.WriteUInt16BigEndian(
-            copy[2..],
-            (ushort)(covered.Length - StunMessage.HeaderSize + StunMessage.AttributeHeaderSize + IntegritySize));
-        HMACSHA1.HashData(key, copy, mac);
+        HMACSHA1.HashData(key, CopyForIntegrity(covered, copy), mac);
+    }
+
+    /// <summary>The same under a key that is prepared once for many messages.</summary>
+    [SkipLocalsInit]
+    public static void ComputeIntegrity(ReadOnlySpan<byte> covered, HmacSha1 key, Span<byte> mac)
+    {
+        Span<byte> copy = stackalloc byte[StunMessage.MaxSize];
+        key.Compute(CopyForIntegrity(covered, copy), mac);
     }
 
     /// <summary>CRC-32 (ITU V.42) XOR 0x5354554E over everything before the FINGERPRINT attribute.</summary>
@@ -39,6 +44,16 @@ internal static class StunCrypto
         }
 
         return ~crc;
+    }
+
+    private static ReadOnlySpan<byte> CopyForIntegrity(ReadOnlySpan<byte> covered, Span<byte> copy)
+    {
+        copy = copy[..covered.Length];
+        covered.CopyTo(copy);
+        BinaryPrimitives.WriteUInt16BigEndian(
+            copy[2..],
+            (ushort)(covered.Length - StunMessage.HeaderSize + StunMessage.AttributeHeaderSize + IntegritySize));
+        return copy;
     }
 
     private static uint[] CreateTable()

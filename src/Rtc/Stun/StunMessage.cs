@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Security.Cryptography;
+using Transcribe.Rtc.Srtp;
 
 namespace Transcribe.Rtc.Stun;
 
@@ -145,6 +146,21 @@ public readonly ref struct StunMessage
     /// <summary>Verifies MESSAGE-INTEGRITY with a short-term credential's password (UTF-8), in constant time.</summary>
     /// <returns>False also where the attribute is missing.</returns>
     public bool VerifyIntegrity(ReadOnlySpan<byte> key)
+    {
+        if (_integrity < 0)
+        {
+            return false;
+        }
+
+        Span<byte> mac = stackalloc byte[StunCrypto.IntegritySize];
+        StunCrypto.ComputeIntegrity(_bytes[.._integrity], key, mac);
+        return CryptographicOperations.FixedTimeEquals(
+            mac,
+            _bytes.Slice(_integrity + AttributeHeaderSize, StunCrypto.IntegritySize));
+    }
+
+    /// <summary>The same under a key that is prepared once for many messages.</summary>
+    internal bool VerifyIntegrity(HmacSha1 key)
     {
         if (_integrity < 0)
         {

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using Transcribe.Rtc.Srtp;
 
 namespace Transcribe.Rtc.Stun;
 
@@ -88,6 +89,15 @@ public ref struct StunWriter
         int covered = _length;
         Span<byte> mac = Reserve(StunAttributeType.MessageIntegrity, StunCrypto.IntegritySize);
         StunCrypto.ComputeIntegrity(_buffer[..covered], key, mac);
+    }
+
+    /// <summary>The same under a key that is prepared once for many messages.</summary>
+    internal void AddIntegrity(HmacSha1 key)
+    {
+        // With the attribute reserved, the header's length is the one that integrity is computed over.
+        int covered = _length;
+        Span<byte> mac = Reserve(StunAttributeType.MessageIntegrity, StunCrypto.IntegritySize);
+        key.Compute(_buffer[..covered], mac);
     }
 
     /// <summary>Adds FINGERPRINT, which ends the message.</summary>

@@ -80,7 +80,14 @@ internal static class BenchReport
         Row("lost", f => f.Lost, "N0");
         Row("load of one core", f => f.ServerLoad, "P1");
         Row("driver: latest publish, ms", f => f.DriverLatestMs, "0.0");
+        Row("server: garbage collections", f => f.Collections, "N0");
+        Row("server: paused by them, ms", f => f.PausedMs, "0.0");
+        Row("server: longest pause, ms", f => f.LongestPauseMs, "0.00");
+        Row("server: compiling, ms", f => f.CompilingMs, "0");
+        Row("server: allocated, MB", f => f.AllocatedPerPacket * f.Packets / 1e6, "0");
         table.AddRow("joined; seconds", "", $"{runs[^1].Joined}; {Median(runs.Select(r => r.JoinSeconds)):0.00}");
+        table.AddRow("longest pause of each repetition, ms", string.Join(" ", runs.Select(r => r.Quiet.LongestPauseMs.ToString("0.0"))), string.Join(" ", runs.Select(r => r.Storm.LongestPauseMs.ToString("0.0"))));
+        table.AddRow("max of each repetition, ms", string.Join(" ", runs.Select(r => r.Quiet.MaxMs.ToString("0.0"))), string.Join(" ", runs.Select(r => r.Storm.MaxMs.ToString("0.0"))));
         table.AddRow("worst of all repetitions, ms", $"{runs.Max(r => r.Quiet.MaxMs):0.00}", $"{runs.Max(r => r.Storm.MaxMs):0.00}");
     }
 

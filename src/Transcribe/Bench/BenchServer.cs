@@ -19,10 +19,11 @@ internal sealed record BenchRequest(
 internal sealed record BenchReply(int Id, string? Error = null, string? Sdp = null, BenchServerStats? Stats = null);
 
 /// <summary>Counters of the SFU's workers, summed, and of its process.</summary>
+/// <param name="LongestPauseMs">Of the garbage collections since the last time these were asked for.</param>
 internal sealed record BenchServerStats(
     long PacketsIn, long PacketsForwarded, long PacketsRetransmitted, long DatagramsReceived, long DatagramsSent, long SendCalls,
     long SegmentedSends, long SendFailures, long KernelDrops, long Sessions, long Faults, long AllocatedBytes, long HeapBytes, int Collections, long CompiledMethods,
-    double CompilingMs);
+    double CompilingMs, double PausedMs, double LongestPauseMs);
 
 /// <summary>
 /// The process under test: an <see cref="SfuNode"/> as `serve` runs it, spoken to through standard input and output
@@ -48,6 +49,7 @@ internal static class BenchServer
         var rooms = new RoomDirectory(state, new InProcessEventLog(TimeProvider.System), bus, TimeProvider.System);
         using var node = new SfuNode(options, bus, rooms, new NodeDirectory(state), TimeProvider.System, NullLogger<SfuNode>.Instance);
         await node.StartAsync(cancellationToken);
+        PauseWatch.Start();
         var writing = new SemaphoreSlim(1);
         await WriteAsync(new BenchReply(0));
         while (await input.ReadLineAsync(cancellationToken) is { } line)
@@ -131,5 +133,7 @@ internal static class BenchServer
         GC.GetTotalMemory(forceFullCollection: false),
         GC.CollectionCount(0),
         JitInfo.GetCompiledMethodCount(),
-        JitInfo.GetCompilationTime().TotalMilliseconds);
+        JitInfo.GetCompilationTime().TotalMilliseconds,
+        GC.GetTotalPauseDuration().TotalMilliseconds,
+        PauseWatch.TakeLongest().TotalMilliseconds);
 }

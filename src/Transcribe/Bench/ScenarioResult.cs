@@ -40,6 +40,13 @@ internal sealed record SideFigures
     /// <summary>Time the run-time compiled during the measurement: small, or the warm-up was too short.</summary>
     public double CompilingMs { get; init; }
 
+    /// <summary>Garbage collections of the server during the measurement, and how long all of its threads stood still.</summary>
+    public int Collections { get; init; }
+
+    public double PausedMs { get; init; }
+
+    public double LongestPauseMs { get; init; }
+
     /// <summary>By the whole process, control channel included.</summary>
     public double AllocatedPerPacket { get; init; }
 

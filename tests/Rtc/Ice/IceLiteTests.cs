@@ -196,6 +196,23 @@ public sealed class IceLiteTests
     }
 
     [Fact]
+    public void Deadlines_of_many_servers_sessions_fall_together()
+    {
+        HashSet<Instant> deadlines = [];
+        for (int i = 0; i < 100; i++)
+        {
+            var network = new IceNetwork(i);
+            network.Run(TimeSpan.FromMilliseconds(7 * i));
+            (IceHost server, IceHost _) = Connect(network);
+            Instant exact = network.Now + new IceAgentOptions().DisconnectedAfter;
+            Assert.InRange((server.Agent.NextTimeout - exact).TotalMilliseconds, -100, 250);
+            deadlines.Add(server.Agent.NextTimeout);
+        }
+
+        Assert.InRange(deadlines.Count, 1, 4);
+    }
+
+    [Fact]
     public void A_silent_client_is_disconnected_then_failed_and_its_checks_are_ignored_then()
     {
         var network = new IceNetwork();
@@ -204,11 +221,11 @@ public sealed class IceLiteTests
         network.Blocks = path => path.Local == IceNetwork.Address(ClientAddress);
 
         Assert.True(network.RunUntil(() => server.Agent.State == IceState.Disconnected, TimeSpan.FromSeconds(20)));
-        Assert.InRange((network.Now - start).TotalSeconds, 11.9, 12.1);
+        Assert.InRange((network.Now - start).TotalSeconds, 11.9, 12.3);
         Assert.NotNull(server.Agent.SelectedPath);
 
         Assert.True(network.RunUntil(() => server.Agent.State == IceState.Failed, TimeSpan.FromSeconds(20)));
-        Assert.InRange((network.Now - start).TotalSeconds, 29.9, 30.1);
+        Assert.InRange((network.Now - start).TotalSeconds, 29.9, 30.3);
         Assert.Null(server.Agent.SelectedPath);
         Assert.False(server.Agent.IsValidated(Path(ServerAddress, ClientAddress)));
         Assert.Equal(Instant.Never, server.Agent.NextTimeout);

@@ -53,6 +53,37 @@ public sealed class RtcSessionConnectionTests
     }
 
     [Fact]
+    public void An_idle_session_costs_its_consent_checks_and_nothing_else()
+    {
+        using SessionPair pair = new();
+        List<byte> kinds = [];
+        int wakes = 0;
+        pair.Client.Session.AddMedia(MediaKind.Audio, MediaDirection.RecvOnly);
+        pair.Client.Session.AddMedia(MediaKind.Video, MediaDirection.RecvOnly);
+        pair.Client.Session.CreateDataChannel(pair.Network.Now, "captions");
+        pair.Negotiate();
+        Assert.True(pair.Network.Run(TimeSpan.FromSeconds(5), () => pair.Server.Opened.Count > 0));
+        pair.Network.Run(TimeSpan.FromSeconds(5));
+
+        pair.Client.Tap = datagram => kinds.Add(datagram[0]);
+        pair.Server.Tap = datagram => kinds.Add(datagram[0]);
+        Instant end = pair.Network.Now + TimeSpan.FromMinutes(2);
+        while (pair.Network.Now < end)
+        {
+            Instant due = pair.Server.Session.NextTimeout;
+            pair.Network.Run(Instant.Min(due, end) - pair.Network.Now + TimeSpan.FromMilliseconds(1));
+            wakes += pair.Network.Now >= due ? 1 : 0;
+        }
+
+        // A request and its response every 4 to 6 seconds.
+        Assert.All(kinds, kind => Assert.InRange(kind, 0, 3));
+        Assert.InRange(kinds.Count, 2 * 120 / 6, 2 * 120 / 4);
+        Assert.Equal(RtcSessionState.Connected, pair.Server.Session.State);
+        Assert.Equal(RtcSessionState.Connected, pair.Client.Session.State);
+        Assert.InRange(wakes, 0, 20);
+    }
+
+    [Fact]
     public void Close_is_seen_by_the_peer_at_once()
     {
         using SessionPair pair = new();

@@ -1,4 +1,5 @@
 using System.Text;
+using Transcribe.Rtc.Srtp;
 using Transcribe.Rtc.Stun;
 
 namespace Transcribe.Rtc.Tests.Stun;
@@ -46,6 +47,34 @@ public sealed class StunMessageTests
         Assert.False(message.VerifyIntegrity("VOkJxbRl1RmTxUk/WvJxBu"u8));
         Assert.True(StunMessage.TryReadUfrag(Request, out ReadOnlySpan<byte> ufrag));
         Assert.Equal("evtj", Encoding.UTF8.GetString(ufrag));
+    }
+
+    [Fact]
+    public void A_prepared_key_gives_the_same_integrity_as_the_password_itself()
+    {
+        using HmacSha1 sample = HmacSha1.Create(Key);
+        Assert.True(StunMessage.TryParse(Request, out StunMessage request));
+        Assert.True(request.VerifyIntegrity(sample));
+        foreach (int length in (int[])[22, 63, 64, 65, 256])
+        {
+            byte[] password = [.. Enumerable.Range(0, length).Select(i => (byte)('a' + (i % 26)))];
+            using HmacSha1 prepared = HmacSha1.Create(password);
+            Span<byte> first = new byte[128];
+            var a = new StunWriter(first, StunClass.SuccessResponse, StunMethod.Binding, VectorId);
+            a.AddUInt32(StunAttributeType.Priority, 5);
+            a.AddIntegrity(password);
+            a.AddFingerprint();
+            Span<byte> second = new byte[128];
+            var b = new StunWriter(second, StunClass.SuccessResponse, StunMethod.Binding, VectorId);
+            b.AddUInt32(StunAttributeType.Priority, 5);
+            b.AddIntegrity(prepared);
+            b.AddFingerprint();
+            Assert.Equal(a.Written, b.Written);
+            Assert.True(StunMessage.TryParse(b.Written, out StunMessage message));
+            Assert.True(message.VerifyIntegrity(password));
+            Assert.True(message.VerifyIntegrity(prepared));
+            Assert.False(message.VerifyIntegrity(sample));
+        }
     }
 
     [Fact]
