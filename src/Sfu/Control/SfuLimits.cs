@@ -6,6 +6,18 @@ public sealed record SfuLimits
     /// <summary>Sessions on the node. Default 20000.</summary>
     public int MaxSessions { get; set; } = 20_000;
 
+    /// <summary>Published tracks and downtracks on the node: at this many, placement sends nobody there any more. 0: no limit. Default 100000.</summary>
+    public int MaxTracks { get; set; } = 100_000;
+
+    /// <summary>RTP packets forwarded a second, likewise. 0: no limit. Default 2,000,000.</summary>
+    public double MaxPacketsPerSecond { get; set; } = 2_000_000;
+
+    /// <summary>Share of CPU time that the worker threads take, 0 to 1, likewise. 0: no limit. Default 0.9.</summary>
+    public double MaxCpu { get; set; } = 0.9;
+
+    /// <summary>UDP payload sent, in bits a second, likewise. 0: no limit. Default 20 Gbit/s.</summary>
+    public double MaxEgressBitsPerSecond { get; set; } = 20e9;
+
     /// <summary>Sessions in one room, hidden ones included. Default 2000.</summary>
     public int MaxSessionsPerRoom { get; set; } = 2_000;
 
@@ -54,6 +66,16 @@ public sealed record SfuLimits
                 yield return $"Sfu:Limits:{key} is {value}; use 1 or more.";
         }
 
+        (string Key, double Value)[] limits =
+            [(nameof(MaxTracks), MaxTracks), (nameof(MaxPacketsPerSecond), MaxPacketsPerSecond), (nameof(MaxEgressBitsPerSecond), MaxEgressBitsPerSecond)];
+        foreach ((string key, double value) in limits)
+        {
+            if (!(value >= 0 && double.IsFinite(value)))
+                yield return $"Sfu:Limits:{key} is {value}; use a positive number, or 0 for no limit.";
+        }
+
+        if (MaxCpu is not (>= 0 and <= 1))
+            yield return $"Sfu:Limits:MaxCpu is {MaxCpu}; use 0 to 1, a share of CPU time, or 0 for no limit.";
         if (MaxDataBuffered < 1200)
             yield return $"Sfu:Limits:MaxDataBuffered is {MaxDataBuffered}; use 1200 bytes or more.";
         if (MaxCommands < 64)

@@ -61,11 +61,10 @@ public sealed partial class SfuNode
     private async ValueTask AnnounceAsync(CancellationToken cancellationToken)
     {
         string address = _options.AdvertisedAddresses.Count > 0 ? _options.AdvertisedAddresses[0] : "127.0.0.1";
-        await _nodes.AnnounceAsync(
-            new NodeInfo(
-                _options.NodeId, NodeRole.Sfu, $"{address}:{UdpPorts[0]}", _options.Region, _options.Limits.MaxSessions, _sessions.Count,
-                typeof(SfuNode).Assembly.GetName().Version?.ToString(3) ?? ""),
-            cancellationToken).ConfigureAwait(false);
+        var node = new NodeInfo(
+            _options.NodeId, NodeRole.Sfu, $"{address}:{UdpPorts[0]}", _options.Region, _options.Limits.MaxSessions, _sessions.Count,
+            typeof(SfuNode).Assembly.GetName().Version?.ToString(3) ?? "");
+        await _nodes.AnnounceAsync(_load?.Describe(node) ?? node, cancellationToken).ConfigureAwait(false);
     }
 
     private async Task AnnounceAgainAsync()

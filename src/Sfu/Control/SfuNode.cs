@@ -37,6 +37,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
     private int _disposed;
     private DtlsPoolExecutor? _executor;
     private SfuMetrics? _metrics;
+    private NodeLoadMeter? _load;
     private Task _announcing = Task.CompletedTask;
 
     public SfuNode(
@@ -69,6 +70,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         for (int i = 0; i < _options.Workers; i++)
             AddWorker(i, session, local);
         _metrics = new SfuMetrics(_workers);
+        _load = new NodeLoadMeter(_workers, _options.Limits, _clock);
 
         string node = _options.NodeId;
         await RespondAsync<OpenSession, Ack>(SfuSubjects.Open(node), OpenAsync, cancellationToken).ConfigureAwait(false);

@@ -28,6 +28,10 @@ public sealed class SfuOptionsTests
     [InlineData("PeerTimeout")]
     [InlineData("Limits:MaxSessions")]
     [InlineData("Limits:ConnectTimeout")]
+    [InlineData("Limits:MaxTracks")]
+    [InlineData("Limits:MaxPacketsPerSecond")]
+    [InlineData("Limits:MaxCpu")]
+    [InlineData("Limits:MaxEgressBitsPerSecond")]
     public void A_wrong_option_is_named(string key)
     {
         var options = new SfuOptions();
@@ -42,6 +46,10 @@ public sealed class SfuOptionsTests
             case "PeerTimeout": options.PeerTimeout = TimeSpan.Zero; break;
             case "Limits:MaxSessions": options.Limits.MaxSessions = 0; break;
             case "Limits:ConnectTimeout": options.Limits.ConnectTimeout = TimeSpan.Zero; break;
+            case "Limits:MaxTracks": options.Limits.MaxTracks = -1; break;
+            case "Limits:MaxPacketsPerSecond": options.Limits.MaxPacketsPerSecond = double.NaN; break;
+            case "Limits:MaxCpu": options.Limits.MaxCpu = 90; break;
+            case "Limits:MaxEgressBitsPerSecond": options.Limits.MaxEgressBitsPerSecond = double.PositiveInfinity; break;
             default: Assert.Fail(key); break;
         }
 

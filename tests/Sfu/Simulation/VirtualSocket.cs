@@ -42,6 +42,7 @@ internal sealed class VirtualSocket(TransportAddress local) : IDatagramSocket
             {
                 Outbox.Enqueue((path.Remote, batch.Datagram(entry).ToArray()));
                 Counters.DatagramsSent++;
+                Counters.BytesSent += batch.Datagram(entry).Length;
             }
         }
 
