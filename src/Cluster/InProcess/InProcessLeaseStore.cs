@@ -48,6 +48,16 @@ public sealed class InProcessLeaseStore(TimeProvider time) : ILeaseStore
         return ValueTask.CompletedTask;
     }
 
+    public ValueTask<IReadOnlyList<Lease>> ListAsync(string prefix, CancellationToken cancellationToken = default)
+    {
+        lock (_lock)
+        {
+            DateTimeOffset now = time.GetUtcNow();
+            return ValueTask.FromResult<IReadOnlyList<Lease>>(
+                [.. _leases.Values.Where(lease => lease.ExpiresAt > now && lease.Name.StartsWith(prefix, StringComparison.Ordinal))]);
+        }
+    }
+
     private Lease? Find(string name)
     {
         if (!_leases.TryGetValue(name, out Lease? lease))

@@ -53,6 +53,15 @@ public interface IRoomDirectory
     /// <summary><see cref="TranscriptionState.Off"/> where nobody ever set it.</summary>
     ValueTask<TranscriptionState> GetTranscriptionAsync(string room, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Writes a setting again that the store lost; changes nothing where there is one. For who knows that it was so and that the store
+    /// began anew.
+    /// </summary>
+    ValueTask<bool> RestoreTranscriptionAsync(string room, TranscriptionState transcription, CancellationToken cancellationToken = default);
+
+    /// <summary>Rooms with a visible participant and transcription switched on, ordered by name. Cheap: gateways look again and again.</summary>
+    ValueTask<IReadOnlyList<RoomActivity>> ListTranscribedAsync(CancellationToken cancellationToken = default);
+
     /// <summary>The room as it is; an empty snapshot with sequence 0 where it does not exist.</summary>
     ValueTask<RoomSnapshot> GetSnapshotAsync(string room, CancellationToken cancellationToken = default);
 

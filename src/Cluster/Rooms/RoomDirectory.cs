@@ -179,6 +179,34 @@ public sealed class RoomDirectory(IStateStore state, IEventLog log, IMessageBus 
         return await ReadAsync<TranscriptionState>(TranscriptionKey(room), cancellationToken).ConfigureAwait(false) ?? TranscriptionState.Off;
     }
 
+    public async ValueTask<bool> RestoreTranscriptionAsync(
+        string room, TranscriptionState transcription, CancellationToken cancellationToken = default)
+    {
+        Require(room);
+        string value = ClusterJson.Serialize(transcription);
+        if (await state.TryAddAsync(TranscriptionKey(room), value, null, cancellationToken).ConfigureAwait(false) is null)
+            return false;
+
+        bool occupied = await state.GetAsync(RoomKey(room), cancellationToken).ConfigureAwait(false) is not null;
+        await bus.PublishAsync(RoomSubjects.Transcription, new RoomActivity(room, occupied, transcription), cancellationToken).ConfigureAwait(false);
+        return true;
+    }
+
+    public async ValueTask<IReadOnlyList<RoomActivity>> ListTranscribedAsync(CancellationToken cancellationToken = default)
+    {
+        IReadOnlyList<StateEntry> settings = await state.ListAsync(TranscriptionPrefix, cancellationToken).ConfigureAwait(false);
+        if (settings.Count == 0)
+            return [];
+
+        HashSet<string> occupied = [.. (await state.ListAsync(RoomPrefix, cancellationToken).ConfigureAwait(false)).Select(entry => entry.Key[RoomPrefix.Length..])];
+        return
+        [
+            .. settings
+                .Select(entry => new RoomActivity(entry.Key[TranscriptionPrefix.Length..], true, ClusterJson.Deserialize<TranscriptionState>(entry.Value)))
+                .Where(activity => activity.Transcription.Enabled && occupied.Contains(activity.Room))
+        ];
+    }
+
     public ValueTask<RoomSnapshot> GetSnapshotAsync(string room, CancellationToken cancellationToken = default)
     {
         Require(room);
@@ -247,7 +275,9 @@ public sealed class RoomDirectory(IStateStore state, IEventLog log, IMessageBus 
 
     private static string ViewerPrefix(string room) => $"viewers/{room}/";
 
-    private static string TranscriptionKey(string room) => $"transcription/{room}";
+    private const string TranscriptionPrefix = "transcription/";
+
+    private static string TranscriptionKey(string room) => TranscriptionPrefix + room;
 
     private static string LogName(string room) => $"rooms/{room}";
 

@@ -12,6 +12,13 @@ public interface ILeaseStore
     /// <summary>Extends the claim; null if it was lost.</summary>
     ValueTask<Lease?> TryRenewAsync(Lease lease, TimeSpan timeToLive, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// The claims in force whose name starts with the prefix. A store that cannot list them cheaply gives none: who looks for free
+    /// names then has to try them.
+    /// </summary>
+    ValueTask<IReadOnlyList<Lease>> ListAsync(string prefix, CancellationToken cancellationToken = default) =>
+        ValueTask.FromResult<IReadOnlyList<Lease>>([]);
+
     /// <summary>Gives the claim back, if it is still this one.</summary>
     ValueTask ReleaseAsync(Lease lease, CancellationToken cancellationToken = default);
 }

@@ -19,6 +19,9 @@ public sealed partial class SfuNode
     [LoggerMessage(2005, LogLevel.Debug, "Session {SessionId} published {TrackId} and is not in the room any more")]
     private partial void LogNotInRoom(string sessionId, string trackId);
 
+    [LoggerMessage(2007, LogLevel.Warning, "The rooms with transcription could not be listed: what is known of them stays")]
+    private partial void LogListFailed(Exception exception);
+
     [LoggerMessage(2006, LogLevel.Warning, "The node directory was not told of this node: it is away")]
     private partial void LogAnnounceFailed(Exception exception);
 }

@@ -80,6 +80,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         await RespondAsync<SetTrackMuted, Ack>(SfuSubjects.SetMuted(node), SetMutedAsync, cancellationToken).ConfigureAwait(false);
         await RespondAsync<CloseSession, Ack>(SfuSubjects.Close(node), CloseAsync, cancellationToken).ConfigureAwait(false);
         await RespondAsync<DescribeSession, SessionDescription>(SfuSubjects.Describe(node), DescribeAsync, cancellationToken).ConfigureAwait(false);
+        await StartHistoryAsync(node, cancellationToken).ConfigureAwait(false);
         foreach (SfuWorker worker in _workers)
             worker.Start();
         await warmup.ConfigureAwait(false);
@@ -95,6 +96,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
             await responder.DisposeAsync().ConfigureAwait(false);
         _responders.Clear();
         await _announcing.ConfigureAwait(false);
+        await _comparing.ConfigureAwait(false);
         foreach (SfuWorker worker in _workers)
             await Task.Run(worker.Stop, CancellationToken.None).ConfigureAwait(false);
 
@@ -157,6 +159,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
                 Candidates = AdvertisedCandidates.For(_options, socket.LocalAddress.Port, local),
                 Events = events.Writer,
                 Limits = _options.Limits,
+                IsTranscribed = IsTranscribed,
                 Pin = _options.PinWorkers,
             },
             socket));

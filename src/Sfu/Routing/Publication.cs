@@ -28,6 +28,7 @@ internal sealed partial class Publication
     private readonly ITrackOrigin _origin;
     private readonly TrackInfo _info;
     private RetransmissionCache? _cache;
+    private AudioHistory? _history;
     private PacketRun? _run;
     private Downtrack[] _downtracks = new Downtrack[4];
     private int _count;
@@ -75,6 +76,9 @@ internal sealed partial class Publication
     public RtpCodec? Codec { get; private set; }
 
     public bool IsMuted { get; private set; }
+
+    /// <summary>The last seconds of a voice that is transcribed; null for any other track.</summary>
+    public AudioHistory? History => _history;
 
     /// <summary>Loudness; null for video, and for a track that is heard elsewhere first.</summary>
     public AudioActivity? Activity { get; }
@@ -148,6 +152,7 @@ internal sealed partial class Publication
             }
         }
 
+        _history?.Add(packet);
         if (_repairable > 0)
             (_cache ??= NewCache()).Add(now, packet);
         if (_count == 0 && _crossings.Count == 0)
@@ -238,6 +243,7 @@ internal sealed partial class Publication
             return;
         IsMuted = muted;
         _run?.Clear();
+        _history?.Clear();
         Activity?.Reset();
         if (!muted)
         {
@@ -250,6 +256,15 @@ internal sealed partial class Publication
         if (IsOurs)
             _worker.Raise(new TrackMuteChanged(Room.Name, Participant, TrackId, muted));
         Room.OnMuted(this);
+    }
+
+    /// <summary>Keeps the last seconds of a voice published here, or forgets them.</summary>
+    public void KeepHistory(bool keep)
+    {
+        if (!keep || IsClosed)
+            _history = null;
+        else if (Kind == TrackKind.Audio && IsOurs)
+            _history ??= new AudioHistory();
     }
 
     /// <summary>Tells the cluster of the track, if that is this node's to do.</summary>
@@ -276,6 +291,7 @@ internal sealed partial class Publication
         _crossings.Clear();
         UpdateWanted();
         _cache = null;
+        _history = null;
     }
 
     private void UpdateWanted()

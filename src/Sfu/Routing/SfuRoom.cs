@@ -18,12 +18,14 @@ internal sealed partial class SfuRoom
     private readonly SpeakerTimer _timer;
     private readonly List<Publication> _speaking = [];
     private string[] _lastSpeakers = [];
+    private bool _keepsHistory;
 
     public SfuRoom(SfuWorker worker, string name)
     {
         _worker = worker;
         Name = name;
         _timer = new SpeakerTimer(this);
+        _keepsHistory = worker.IsTranscribed(name);
     }
 
     public string Name { get; }
@@ -53,6 +55,7 @@ internal sealed partial class SfuRoom
         _worker.Counters.Publications++;
         if (publication.Activity is not null && !_timer.IsScheduled)
             _worker.Schedule(_timer, _worker.Now + SpeakerInterval);
+        publication.KeepHistory(_keepsHistory);
         publication.Announce();
         foreach (SfuWorker peer in _peers)
             TellOf(publication, peer);
@@ -75,6 +78,14 @@ internal sealed partial class SfuRoom
         }
 
         Reassign(except);
+    }
+
+    /// <summary>Whether the last seconds of the room's voices are kept.</summary>
+    public void KeepHistory(bool keep)
+    {
+        _keepsHistory = keep;
+        foreach (Publication publication in _publications)
+            publication.KeepHistory(keep);
     }
 
     /// <summary>Gives every session's slots what it wants now, and tells those for which that changed something.</summary>

@@ -27,6 +27,9 @@ internal sealed record SfuWorkerOptions
 
     public SfuLimits Limits { get; init; } = new();
 
+    /// <summary>Whether a room's voices are transcribed, so that the last of them are kept for a gateway that takes over. Any thread.</summary>
+    public Func<string, bool> IsTranscribed { get; init; } = _ => false;
+
     /// <summary>Bind the thread to processor <see cref="Index"/>.</summary>
     public bool Pin { get; init; }
 }

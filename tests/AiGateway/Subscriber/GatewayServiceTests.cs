@@ -31,8 +31,9 @@ public sealed class GatewayServiceTests : IAsyncLifetime
     public GatewayServiceTests()
     {
         var log = new InProcessEventLog(TimeProvider.System);
-        _directory = new RoomDirectory(new InProcessStateStore(TimeProvider.System), log, _bus, TimeProvider.System);
-        _transcripts = new TranscriptStore(log);
+        var state = new InProcessStateStore(TimeProvider.System);
+        _directory = new RoomDirectory(state, log, _bus, TimeProvider.System);
+        _transcripts = new TranscriptStore(log, state);
         _recognizers = new RecognizerProvider(
             new(), new ModelManager(_http, new() { Directory = Path.GetTempPath() }, TimeProvider.System), NullLogger<RecognizerProvider>.Instance);
         _recognizers.Register("fake", () => _recognizer);

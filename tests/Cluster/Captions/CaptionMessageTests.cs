@@ -31,7 +31,7 @@ public class CaptionMessageTests
     [Fact]
     public async Task A_transcript_takes_the_final_of_a_piece_of_audio_once()
     {
-        var store = new TranscriptStore(new InProcessEventLog(new FakeTimeProvider()));
+        var store = NewStore();
         CaptionMessage interim = JsonSerializer.Deserialize<CaptionMessage>(Example, ClusterJson.Options)!;
         CaptionMessage final = interim with { Final = true };
         await Assert.ThrowsAsync<ArgumentException>(async () => await store.AppendAsync(interim, null));
@@ -45,5 +45,30 @@ public class CaptionMessageTests
         Assert.Equal(2, Assert.Single(await store.ReadAsync("demo", 1)).Sequence);
         Assert.Single(await store.ReadAsync("demo", 0, 1));
         Assert.Empty(await store.ReadAsync("other"));
+    }
+
+    [Fact]
+    public async Task A_transcript_has_one_writer_at_a_time()
+    {
+        TranscriptStore store = NewStore();
+        CaptionMessage final = JsonSerializer.Deserialize<CaptionMessage>(Example, ClusterJson.Options)! with { Final = true };
+        Assert.Null(await store.GetWriterAsync("demo"));
+        Assert.True(await store.TryAppendAsync(final, "Alice", "1@a"));
+        Assert.Equal("1@a", await store.GetWriterAsync("demo"));
+        await store.OpenAsync("demo", "2@b");
+
+        Assert.False(await store.TryAppendAsync(final with { Rtp = final.Rtp with { Start = 1 } }, "Alice", "1@a"));
+        Assert.True(await store.TryAppendAsync(final with { Rtp = final.Rtp with { Start = 2 } }, "Alice", "2@b"));
+        Assert.True(await store.TryAppendAsync(final with { Room = "other" }, "Alice", "1@a"));
+        Assert.Equal([final.Rtp.Start, 2u], (await store.ReadAsync("demo")).Select(segment => segment.Caption.Rtp.Start));
+        Assert.Equal(2u, Assert.Single(await store.ReadLastAsync("demo", 1)).Caption.Rtp.Start);
+        Assert.Equal(2, (await store.ReadLastAsync("demo", 10)).Count);
+        Assert.Empty(await store.ReadLastAsync("nowhere", 10));
+    }
+
+    private static TranscriptStore NewStore()
+    {
+        var time = new FakeTimeProvider();
+        return new TranscriptStore(new InProcessEventLog(time), new InProcessStateStore(time));
     }
 }

@@ -23,6 +23,19 @@ public abstract class LeaseStoreContract
     }
 
     [Fact]
+    public async Task Lists_the_claims_in_force()
+    {
+        Lease? first = await Leases.TryAcquireAsync(Name + "/1", "a", Ttl);
+        Lease? second = await Leases.TryAcquireAsync(Name + "/2", "b", Ttl * 10);
+        Assert.Equal(
+            [(Name + "/1", "a", first!.FencingToken), (Name + "/2", "b", second!.FencingToken)],
+            (await Leases.ListAsync(Name + "/")).OrderBy(lease => lease.Name).Select(lease => (lease.Name, lease.Owner, lease.FencingToken)));
+        await AdvanceAsync(Ttl * 2);
+        Assert.Equal(second.Name, Assert.Single(await Leases.ListAsync(Name + "/")).Name);
+        Assert.Empty(await Leases.ListAsync(Name + "/3"));
+    }
+
+    [Fact]
     public async Task The_holder_acquires_again_under_the_same_token()
     {
         Lease? first = await Leases.TryAcquireAsync(Name, "a", Ttl);

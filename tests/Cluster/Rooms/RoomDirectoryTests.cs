@@ -155,6 +155,29 @@ public sealed class RoomDirectoryTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Lists_the_rooms_with_transcription_on_and_somebody_in_them()
+    {
+        await JoinAsync("alice");
+        await _rooms.SetTranscriptionAsync("empty", true, "auto", "en");
+        Assert.Empty(await _rooms.ListTranscribedAsync());
+        await _rooms.SetTranscriptionAsync("demo", true, "auto", "de");
+        Assert.Equal([new RoomActivity("demo", true, new(true, "auto", "de"))], await _rooms.ListTranscribedAsync());
+        await _rooms.SetTranscriptionAsync("demo", false, "auto", "de");
+        Assert.Empty(await _rooms.ListTranscribedAsync());
+    }
+
+    [Fact]
+    public async Task A_lost_transcription_setting_is_restored_and_one_that_is_there_is_not_overwritten()
+    {
+        await JoinAsync("alice");
+        Assert.True(await _rooms.RestoreTranscriptionAsync("demo", new(true, "auto", "de", "fake/one")));
+        Assert.Equal(new(true, "auto", "de", "fake/one"), await _rooms.GetTranscriptionAsync("demo"));
+        await _rooms.SetTranscriptionAsync("demo", false, "auto", "de");
+        Assert.False(await _rooms.RestoreTranscriptionAsync("demo", new(true, "auto", "de")));
+        Assert.False((await _rooms.GetTranscriptionAsync("demo")).Enabled);
+    }
+
+    [Fact]
     public async Task Closing_sends_everybody_away()
     {
         await JoinAsync("alice");

@@ -325,4 +325,45 @@ public sealed class SfuNodeTests : IAsyncLifetime
         var e = await Assert.ThrowsAsync<IOException>(() => second.StartAsync(CancellationToken.None));
         Assert.Contains("in use", e.Message, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public async Task The_last_seconds_of_a_voice_are_kept_while_its_room_is_transcribed()
+    {
+        (UdpPeer alice, SessionNegotiated published) = await ConnectAsync("s1", "alice", Microphone);
+        string track = published.Published[0].TrackId;
+        RtcMedia microphone = alice.Rtc.Media[0];
+        uint timestamp = 1000;
+        Speak();
+        await Task.Delay(200, TestContext.Current.CancellationToken);
+        Assert.Equal("track_not_found", (await Assert.ThrowsAsync<BusException>(ReadAsync)).Code);
+
+        await _rooms.SetTranscriptionAsync("demo", true, "auto", "en");
+        await WaitAsync(() => _node.Workers.Any(w => w.IsTranscribed("demo")), "the setting");
+        await Task.Delay(100, TestContext.Current.CancellationToken);
+        uint first = timestamp + 960;
+        for (int i = 0; i < 20; i++)
+            Speak();
+        TrackHistory history = await ReadAsync();
+        for (int i = 0; i < 200 && history.Packets.Count < 20; i++)
+        {
+            await Task.Delay(10, TestContext.Current.CancellationToken);
+            history = await ReadAsync();
+        }
+
+        Assert.Equal((track, "opus", 48000), (history.TrackId, history.Codec, history.ClockRate));
+        Assert.Equal(Enumerable.Range(0, 20).Select(i => first + (uint)(i * 960)), history.Packets.Select(packet => packet.Timestamp));
+        Assert.All(history.Packets, packet => Assert.Equal([1, 2, 3], packet.Payload));
+        Assert.Equal(5, (await AskAsync<ReadHistory, TrackHistory>(SfuSubjects.History("n1"), new(track, first + (15 * 960)))).Packets.Count);
+
+        await AskAsync<SetTrackMuted, Ack>(SfuSubjects.SetMuted("n1"), new("s1", track, true));
+        Assert.Empty((await ReadAsync()).Packets);
+        await _rooms.SetTranscriptionAsync("demo", false, "auto", "en");
+        await WaitAsync(() => !_node.Workers.Any(w => w.IsTranscribed("demo")), "the setting");
+        await Task.Delay(100, TestContext.Current.CancellationToken);
+        Assert.Equal("track_not_found", (await Assert.ThrowsAsync<BusException>(ReadAsync)).Code);
+
+        Task<TrackHistory> ReadAsync() => AskAsync<ReadHistory, TrackHistory>(SfuSubjects.History("n1"), new(track));
+
+        void Speak() => alice.Do((_, now) => microphone.Send(now, [1, 2, 3], microphone.Codecs[0].PayloadType, false, timestamp += 960));
+    }
 }
