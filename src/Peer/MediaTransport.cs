@@ -96,6 +96,13 @@ internal sealed partial class MediaTransport : IRtcSessionObserver, IAsyncDispos
         }
     }
 
+    /// <summary>A value under the lock, without a step; also where the transport is closed.</summary>
+    public T Read<T>(Func<T> read)
+    {
+        lock (_gate)
+            return read();
+    }
+
     /// <summary>Originates an RTP packet; false while the session is not connected.</summary>
     public bool SendRtp(RtcMedia media, ReadOnlySpan<byte> payload, byte payloadType, bool marker, uint timestamp, AudioLevel? audioLevel)
     {

@@ -1,5 +1,6 @@
 using Transcribe.Rtc;
 using Transcribe.Rtc.Dtls;
+using Transcribe.Rtc.Ice;
 
 namespace Transcribe.Peer;
 
@@ -14,6 +15,9 @@ internal static class PeerSessions
         Certificate = Certificate.Value,
         DtlsExecutor = Executor.Value,
         Wake = wake,
+
+        // A lost media node shows within seconds: there is another one to go to.
+        Ice = new IceAgentOptions { ConsentInterval = TimeSpan.FromSeconds(2), DisconnectedAfter = TimeSpan.FromSeconds(5) },
         WallClockAtZero = clock.GetUtcNow() - (Instant.Of(clock) - Instant.Zero),
     };
 }

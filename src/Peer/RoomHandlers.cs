@@ -27,6 +27,20 @@ public sealed class RoomHandlers
     /// <summary>After its last packet; under the client's lock.</summary>
     public Action<RemoteTrack>? TrackEnded { get; init; }
 
+    /// <summary>
+    /// The media session is set up anew, for this reason ("nodeLost", "drain", "moved", or "rejoined" for a new session in
+    /// the same room). <see cref="TrackEnded"/> for every track received follows, then, once media flows again,
+    /// <see cref="TrackStarted"/>, with the same track ids where the publishers were not moved themselves. What was sent
+    /// on a data channel a moment ago may be lost.
+    /// </summary>
+    public Action<string>? Moved { get; init; }
+
+    /// <summary>Signalling or media is down; the client repairs it by itself.</summary>
+    public Action? Reconnecting { get; init; }
+
+    /// <summary>Signalling and media are there again, data channels too.</summary>
+    public Action? Reconnected { get; init; }
+
     /// <summary>The room is left, for this reason; nothing follows.</summary>
     public Action<string>? Closed { get; init; }
 }

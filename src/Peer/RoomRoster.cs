@@ -103,7 +103,9 @@ internal sealed class RoomRoster
                 Transcription = transcription.Transcription;
                 break;
             case RoomClosed:
+                // Whoever stays (a hidden participant) sees it begin again at 1.
                 _participants.Clear();
+                Sequence = 0;
                 break;
         }
 

@@ -7,24 +7,29 @@ using Transcribe.Cluster.Sfu;
 
 namespace Transcribe.Peer;
 
-/// <summary>The SignalR hub <c>/rtc</c>, typed. A refusal becomes a <see cref="PeerException"/> with the server's code.</summary>
+/// <summary>
+/// One connection to the SignalR hub <c>/rtc</c> of one signalling node, typed. A refusal becomes a
+/// <see cref="PeerException"/> with the server's code. It does not reconnect: its owner makes another, there or elsewhere.
+/// </summary>
 internal sealed class SignalingConnection : IAsyncDisposable
 {
     private readonly HubConnection _hub;
 
-    public SignalingConnection(Uri serverUrl)
+    /// <param name="hubUrl">URL of the hub.</param>
+    public SignalingConnection(Uri hubUrl)
     {
         _hub = new HubConnectionBuilder()
-            .WithUrl(new Uri(serverUrl, HubMethods.Path))
-            .WithAutomaticReconnect([TimeSpan.Zero, TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(4)])
+            .WithUrl(hubUrl)
             .AddJsonProtocol(options => ClusterJson.Configure(options.PayloadSerializerOptions))
             .Build();
+        _hub.ServerTimeout = TimeSpan.FromSeconds(25);
+        _hub.KeepAliveInterval = TimeSpan.FromSeconds(5);
         _hub.On<RoomEvent>(HubMethods.RoomEvent, e => RoomEvent?.Invoke(e));
         _hub.On<SfuSessionEvent>(HubMethods.SessionEvent, e => SessionEvent?.Invoke(e));
-        _hub.Reconnected += _ => Reconnected?.Invoke() ?? Task.CompletedTask;
-        _hub.Closed += e =>
+        _hub.On<RoomSnapshot>(HubMethods.RoomReset, room => RoomReset?.Invoke(room));
+        _hub.Closed += _ =>
         {
-            Closed?.Invoke(e);
+            Closed?.Invoke();
             return Task.CompletedTask;
         };
     }
@@ -33,11 +38,13 @@ internal sealed class SignalingConnection : IAsyncDisposable
 
     public event Action<SfuSessionEvent>? SessionEvent;
 
-    /// <summary>The connection is back under a new id: the session must be resumed.</summary>
-    public event Func<Task>? Reconnected;
+    /// <summary>The room began again with this state.</summary>
+    public event Action<RoomSnapshot>? RoomReset;
 
     /// <summary>The connection is gone for good.</summary>
-    public event Action<Exception?>? Closed;
+    public event Action? Closed;
+
+    public bool IsConnected => _hub.State == HubConnectionState.Connected;
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {
@@ -47,7 +54,7 @@ internal sealed class SignalingConnection : IAsyncDisposable
         }
         catch (Exception e) when (IsOfConnection(e, cancellationToken))
         {
-            throw new PeerException("unreachable", $"The signalling server did not answer: {e.Message}", e);
+            throw new PeerException(PeerException.Unreachable, $"The signalling server did not answer: {e.Message}", e);
         }
     }
 
@@ -69,7 +76,7 @@ internal sealed class SignalingConnection : IAsyncDisposable
     /// <summary>Says goodbye; a server that cannot be told any more will notice by itself.</summary>
     public async Task LeaveAsync(CancellationToken cancellationToken)
     {
-        if (_hub.State == HubConnectionState.Connected)
+        if (IsConnected)
             await _hub.InvokeAsync(HubMethods.Leave, cancellationToken);
     }
 
@@ -85,7 +92,7 @@ internal sealed class SignalingConnection : IAsyncDisposable
         }
         catch (Exception e) when (IsOfConnection(e, cancellationToken))
         {
-            throw new PeerException("unreachable", $"The signalling server did not answer \"{method}\": {e.Message}", e);
+            throw new PeerException(PeerException.Unreachable, $"The signalling server did not answer \"{method}\": {e.Message}", e);
         }
 
         if (reply.Error is { } error)

@@ -265,18 +265,6 @@ public sealed class RoomClientTests
     }
 
     [Fact]
-    public async Task A_session_that_cannot_be_resumed_is_closed()
-    {
-        await using FakeServer server = await FakeServer.StartAsync();
-        var heard = new Recorder();
-        await using RoomClient client = await JoinAsync(server, heard);
-        server.Resumable = false;
-        server.Cut();
-        await Eventually.TrueAsync(() => !heard.Closed.IsEmpty);
-        Assert.Equal(["connectionLost"], heard.Closed);
-    }
-
-    [Fact]
     public async Task Says_once_why_the_server_closed_the_session()
     {
         await using FakeServer server = await FakeServer.StartAsync();

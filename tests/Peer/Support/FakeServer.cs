@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Connections;
 using Microsoft.AspNetCore.SignalR;
 using Microsoft.Extensions.DependencyInjection;
@@ -21,9 +22,22 @@ internal sealed class FakeServer : IAsyncDisposable
 {
     private readonly WebApplication _app;
 
-    private FakeServer(WebApplication app, FakeSfu sfu) => (_app, Sfu) = (app, sfu);
+    private readonly List<FakeSfu> _sfus = [];
 
-    public FakeSfu Sfu { get; }
+    private FakeServer(WebApplication app, FakeSfu sfu)
+    {
+        _app = app;
+        _sfus.Add(sfu);
+    }
+
+    /// <summary>The media node that offers go to.</summary>
+    public FakeSfu Sfu => _sfus[^1];
+
+    /// <summary>Media nodes so far, the lost ones too.</summary>
+    public int SfuCount => _sfus.Count;
+
+    /// <summary>Answer of <c>POST /v1/join</c>; without it there is no such page.</summary>
+    public JoinInfo? Info { get; set; }
 
     public Uri Url { get; private set; } = null!;
 
@@ -57,18 +71,20 @@ internal sealed class FakeServer : IAsyncDisposable
 
     public bool Resumable { get; set; } = true;
 
-    public static async Task<FakeServer> StartAsync(bool deafSfu = false)
+    /// <param name="sfu">A media node of another server, to share.</param>
+    public static async Task<FakeServer> StartAsync(bool deafSfu = false, FakeSfu? sfu = null)
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0));
         builder.Services.AddSignalR(hub => hub.MaximumReceiveMessageSize = 1 << 20).AddJsonProtocol(json => ClusterJson.Configure(json.PayloadSerializerOptions));
-        var sfu = new FakeSfu { Deaf = deafSfu };
+        sfu ??= new FakeSfu { Deaf = deafSfu };
         FakeServer? server = null;
         builder.Services.AddSingleton(_ => server!);
         WebApplication app = builder.Build();
         server = new FakeServer(app, sfu);
         app.MapHub<FakeHub>(HubMethods.Path, hub => hub.Transports = HttpTransportType.WebSockets);
+        app.MapPost("/v1/join", () => server.Info is { } info ? Results.Json(info, ClusterJson.Options) : Results.NotFound());
         await app.StartAsync();
         server.Url = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());
         return server;
@@ -78,6 +94,27 @@ internal sealed class FakeServer : IAsyncDisposable
 
     public Task TellAsync(SfuSessionEvent change) => SendAsync(HubMethods.SessionEvent, change);
 
+    public Task TellAsync(RoomSnapshot room) => SendAsync(HubMethods.RoomReset, room);
+
+    public Task TellAsync(string method, object message) => SendAsync(method, message);
+
+    /// <summary>Offers go to another media node from now on; nobody is told.</summary>
+    public void ReplaceSfu() => _sfus.Add(new FakeSfu());
+
+    /// <summary>Moves the session to another media node.</summary>
+    public Task MoveAsync(string reason = "nodeLost")
+    {
+        ReplaceSfu();
+        return TellAsync(new SessionMoved(reason));
+    }
+
+    /// <summary>The signalling node dies; its media node does not.</summary>
+    public async Task KillAsync()
+    {
+        Client?.GetHttpContext()!.Abort();
+        await _app.StopAsync(new CancellationTokenSource(TimeSpan.Zero).Token);
+    }
+
     /// <summary>Cuts the connection, as a network does.</summary>
     public void Cut() => Client!.GetHttpContext()!.Abort();
 
@@ -85,7 +122,8 @@ internal sealed class FakeServer : IAsyncDisposable
     {
         await _app.StopAsync(new CancellationTokenSource(TimeSpan.FromSeconds(1)).Token);
         await _app.DisposeAsync();
-        Sfu.Dispose();
+        foreach (FakeSfu sfu in _sfus)
+            sfu.Dispose();
     }
 
     private Task SendAsync<T>(string method, T message) =>
@@ -116,6 +154,8 @@ internal sealed class FakeHub(FakeServer server) : Hub
         if (server.BeforeJoinReply is { } before)
             await before();
         bool resumed = server.Resumable && request.Resume is { SessionId: "S1", ResumeKey: "secret" };
+        if (!resumed && server.Joins.Count > 1)
+            server.ReplaceSfu();
         return new(new JoinReply(resumed || request.Resume is null ? "S1" : "S2", "secret", "me", server.Room, [], resumed), null);
     }
 
@@ -123,11 +163,12 @@ internal sealed class FakeHub(FakeServer server) : Hub
     public async Task<HubReply<NegotiateReply>> Negotiate(NegotiateRequest request)
     {
         server.Offers.Enqueue(request);
+        FakeSfu sfu = server.Sfu;
         if (server.BeforeAnswer is { } before)
             await before();
         if (server.RefuseOffer is { } error)
             return new(null, error);
-        SessionNegotiated answer = server.EditAnswer(server.Sfu.Answer(request.Sdp, request.Tracks));
+        SessionNegotiated answer = server.EditAnswer(sfu.Answer(request.Sdp, request.Tracks));
         return new(new NegotiateReply(answer.Sdp, answer.Published, answer.Assignments), null);
     }
 

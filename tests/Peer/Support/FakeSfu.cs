@@ -37,7 +37,7 @@ internal sealed class FakeSfu : IRtcSessionObserver, IDisposable
     }
 
     /// <summary>Without it, media never gets through.</summary>
-    public bool Deaf { get; init; }
+    public bool Deaf { get; set; }
 
     public RtcSessionState State
     {
@@ -106,6 +106,8 @@ internal sealed class FakeSfu : IRtcSessionObserver, IDisposable
 
     public void Dispose()
     {
+        if (Volatile.Read(ref _stopping))
+            return;
         Volatile.Write(ref _stopping, true);
         _thread.Join();
         _socket.Dispose();

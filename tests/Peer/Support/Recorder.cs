@@ -16,6 +16,9 @@ internal sealed class Recorder
         RoomEvent = Events.Enqueue,
         TrackStarted = track => Tracks.Enqueue($"+{track.Info.Id}"),
         TrackEnded = track => Tracks.Enqueue($"-{track.Info.Id}"),
+        Moved = reason => Changes.Enqueue($"moved {reason}"),
+        Reconnecting = () => Changes.Enqueue("reconnecting"),
+        Reconnected = () => Changes.Enqueue("reconnected"),
         Closed = Closed.Enqueue,
     };
 
@@ -29,6 +32,9 @@ internal sealed class Recorder
 
     /// <summary>"+id" for a start, "-id" for an end.</summary>
     public ConcurrentQueue<string> Tracks { get; } = [];
+
+    /// <summary>"moved reason", "reconnecting", "reconnected".</summary>
+    public ConcurrentQueue<string> Changes { get; } = [];
 
     public ConcurrentQueue<string> Closed { get; } = [];
 }

@@ -71,7 +71,7 @@ public sealed class ServeHostTests : IDisposable
         var ended = new TaskCompletionSource<string>();
         string token = app.Services.GetRequiredService<IAccessTokenMinter>().Mint("demo", "alice", new Grants { Subscribe = true });
         await using RoomClient client = await RoomClient.JoinAsync(
-            new PeerOptions { ServerUrl = ServeHost.Url(app), Token = token }, new RoomHandlers { Closed = reason => ended.TrySetResult(reason) });
+            new PeerOptions { ServerUrl = ServeHost.Url(app), Token = token, ReconnectTimeout = TimeSpan.Zero }, new RoomHandlers { Closed = reason => ended.TrySetResult(reason) });
         await app.StopAsync().WaitAsync(TimeSpan.FromSeconds(9));
         await app.DisposeAsync();
         await ended.Task.WaitAsync(TimeSpan.FromSeconds(5));
