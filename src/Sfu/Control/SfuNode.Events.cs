@@ -8,13 +8,13 @@ namespace Transcribe.Sfu.Control;
 // From the workers to the cluster.
 public sealed partial class SfuNode
 {
-    private async Task PumpAsync(ChannelReader<SfuEvent> events)
+    private async Task PumpAsync(int worker, ChannelReader<SfuEvent> events)
     {
         await foreach (SfuEvent happened in events.ReadAllAsync(CancellationToken.None).ConfigureAwait(false))
         {
             try
             {
-                await HandleAsync(happened).ConfigureAwait(false);
+                await HandleAsync(worker, happened).ConfigureAwait(false);
             }
             catch (Exception e)
             {
@@ -24,7 +24,7 @@ public sealed partial class SfuNode
         }
     }
 
-    private async ValueTask HandleAsync(SfuEvent happened)
+    private async ValueTask HandleAsync(int worker, SfuEvent happened)
     {
         switch (happened)
         {
@@ -32,7 +32,8 @@ public sealed partial class SfuNode
                 await _bus.PublishAsync(SfuSubjects.SessionEvents(raised.SessionId), raised.Event with { Node = NodeId }).ConfigureAwait(false);
                 break;
             case SpeakersChanged changed:
-                await _bus.PublishAsync(SfuSubjects.Speakers(changed.Speakers.Room), changed.Speakers).ConfigureAwait(false);
+                if (_speakers.Update(worker, changed.Speakers) is { } speakers)
+                    await _bus.PublishAsync(SfuSubjects.Speakers(speakers.Room), speakers).ConfigureAwait(false);
                 break;
             case TrackAnnounced announced:
                 if (!await _rooms.PublishTrackAsync(announced.Room, announced.SessionId, announced.Track).ConfigureAwait(false))
@@ -45,7 +46,8 @@ public sealed partial class SfuNode
                 await _rooms.SetMutedAsync(muted.Room, muted.Participant, muted.TrackId, muted.Muted).ConfigureAwait(false);
                 break;
             case SessionEnded ended:
-                _sessions.TryRemove(ended.SessionId, out _);
+                if (_sessions.TryRemove(ended.SessionId, out SfuWorker? home))
+                    _allocator.Release(ended.Room, home);
                 LogSessionEnded(ended.SessionId, ended.Reason);
                 await _bus.PublishAsync<SfuSessionEvent>(
                     SfuSubjects.SessionEvents(ended.SessionId), new SessionClosed(ended.Reason) { Node = NodeId }).ConfigureAwait(false);

@@ -28,7 +28,10 @@ public sealed partial class SfuNode : IHostedService, IDisposable
     private readonly TimeProvider _clock;
     private readonly ILogger<SfuNode> _log;
     private readonly ConcurrentDictionary<string, SfuWorker> _sessions = new(StringComparer.Ordinal);
+    private readonly NodeSpeakers _speakers;
     private readonly List<SfuWorker> _workers = [];
+    private IReadOnlyList<WorkerLink> _links = [];
+    private WorkerAllocator _allocator = null!;
     private readonly List<ChannelWriter<SfuEvent>> _eventWriters = [];
     private readonly List<Task> _pumps = [];
     private readonly List<IAsyncDisposable> _responders = [];
@@ -44,6 +47,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         SfuOptions options, IMessageBus bus, IRoomDirectory rooms, INodeDirectory nodes, TimeProvider clock, ILogger<SfuNode> log)
     {
         (_options, _bus, _rooms, _nodes, _clock, _log) = (options, bus, rooms, nodes, clock, log);
+        _speakers = new NodeSpeakers(options.NodeId);
     }
 
     /// <summary>The node's name on the bus.</summary>
@@ -67,8 +71,11 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         Task warmup = Task.Run(DtlsWarmup.Run, cancellationToken);
         RtcSessionOptions session = MakeSessionOptions();
         IReadOnlyList<IPAddress> local = AdvertisedCandidates.LocalAddresses();
-        for (int i = 0; i < _options.Workers; i++)
+        for (int i = 0; i < _options.EffectiveWorkers; i++)
             AddWorker(i, session, local);
+        _links = SfuWorker.Connect(_workers, new RoomShards());
+        _allocator = new WorkerAllocator(
+            _workers, new RoomFirstPlacement(_options.SessionsOfRoomPerWorker), _options.Limits.MaxSessionsPerRoom, _clock);
         _metrics = new SfuMetrics(_workers);
         _load = new NodeLoadMeter(_workers, _options.Limits, _clock);
 
@@ -123,6 +130,8 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         _metrics?.Dispose();
         foreach (SfuWorker worker in _workers)
             worker.Dispose();
+        foreach (WorkerLink link in _links)
+            link.Dispose();
         _workers.Clear();
         _executor?.Dispose();
         _certificate?.Dispose();
@@ -164,17 +173,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
             },
             socket));
         _eventWriters.Add(events.Writer);
-        _pumps.Add(Task.Run(() => PumpAsync(events.Reader)));
-    }
-
-    /// <summary>The worker on which all sessions of a room live.</summary>
-    private SfuWorker WorkerOf(string room)
-    {
-        // FNV-1a: the same on every run, unlike string.GetHashCode.
-        uint hash = 2_166_136_261;
-        foreach (char c in room)
-            hash = (hash ^ c) * 16_777_619;
-        return _workers[(int)(hash % (uint)_workers.Count)];
+        _pumps.Add(Task.Run(() => PumpAsync(index, events.Reader)));
     }
 
     private async Task RespondAsync<TRequest, TReply>(
@@ -187,9 +186,13 @@ public sealed partial class SfuNode : IHostedService, IDisposable
             return new Ack();
         if (_sessions.Count >= _options.Limits.MaxSessions)
             throw new BusException("room_full", $"The node has its {_options.Limits.MaxSessions} sessions already.");
-        SfuWorker worker = WorkerOf(request.Room);
+        SfuWorker worker = Place(request.Room);
         if (!_sessions.TryAdd(request.SessionId, worker))
+        {
+            _allocator.Release(request.Room, worker);
             return new Ack();
+        }
+
         try
         {
             var settings = SfuSessionSettings.Of(request);
@@ -198,8 +201,21 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         }
         catch
         {
-            _sessions.TryRemove(request.SessionId, out _);
+            if (_sessions.TryRemove(request.SessionId, out _))
+                _allocator.Release(request.Room, worker);
             throw;
+        }
+    }
+
+    private SfuWorker Place(string room)
+    {
+        try
+        {
+            return _allocator.Place(room);
+        }
+        catch (RoomFullException e)
+        {
+            throw new BusException("room_full", e.Message);
         }
     }
 

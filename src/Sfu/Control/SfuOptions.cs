@@ -15,8 +15,17 @@ public sealed class SfuOptions
     /// <summary>UDP port of the first worker; worker n uses the n-th port after it. 0 takes free ones. Default 7882.</summary>
     public int UdpPort { get; set; } = 7882;
 
-    /// <summary>Worker threads, one UDP port each; a room lives on one of them. Default 1.</summary>
-    public int Workers { get; set; } = 1;
+    /// <summary>
+    /// Worker threads, one UDP port each: a small room lives on one of them, a large one on several. 0, the default, makes
+    /// one for each processor that the process may use.
+    /// </summary>
+    public int Workers { get; set; }
+
+    /// <summary>Worker threads in fact.</summary>
+    public int EffectiveWorkers => Workers > 0 ? Workers : Math.Min(Environment.ProcessorCount, 256);
+
+    /// <summary>Sessions of one room on one worker before further ones go to others. Default 200.</summary>
+    public int SessionsOfRoomPerWorker { get; set; } = 200;
 
     /// <summary>Local address to receive on; "::" takes IPv4 as well. Default "::".</summary>
     public string BindAddress { get; set; } = "::";
@@ -30,7 +39,7 @@ public sealed class SfuOptions
     /// <summary>Tell 127.0.0.1 as well. Default: only where <see cref="AdvertisedAddresses"/> is empty.</summary>
     public bool? AdvertiseLoopback { get; set; }
 
-    /// <summary>Bind worker n to processor n. Default false.</summary>
+    /// <summary>Bind worker n to processor n: for machines that do nothing else. Default false.</summary>
     public bool PinWorkers { get; set; }
 
     /// <summary>Bytes asked of the kernel for each socket buffer. Default 8 MiB.</summary>
@@ -64,10 +73,12 @@ public sealed class SfuOptions
     {
         if (NodeId.Length is 0 or > 64 || !NodeId.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_'))
             yield return $"Sfu:NodeId is \"{NodeId}\"; use 1 to 64 letters, digits, '-' or '_'.";
-        if (Workers is < 1 or > 256)
-            yield return $"Sfu:Workers is {Workers}; use 1 to 256.";
-        if (UdpPort != 0 && (UdpPort < 1 || UdpPort + Workers - 1 > 65_535))
-            yield return $"Sfu:UdpPort is {UdpPort} for {Workers} worker(s); use 1 to {65_536 - Workers}, or 0 for free ports.";
+        if (Workers is < 0 or > 256)
+            yield return $"Sfu:Workers is {Workers}; use 1 to 256, or 0 for one per processor.";
+        if (SessionsOfRoomPerWorker < 1)
+            yield return $"Sfu:SessionsOfRoomPerWorker is {SessionsOfRoomPerWorker}; use 1 or more.";
+        if (UdpPort != 0 && (UdpPort < 1 || UdpPort + EffectiveWorkers - 1 > 65_535))
+            yield return $"Sfu:UdpPort is {UdpPort} for {EffectiveWorkers} worker(s); use 1 to {65_536 - EffectiveWorkers}, or 0 for free ports.";
         if (!IPAddress.TryParse(BindAddress, out _))
             yield return $"Sfu:BindAddress is \"{BindAddress}\"; use an IP address of this host, or \"::\" for all.";
         foreach (string address in AdvertisedAddresses)

@@ -1,4 +1,5 @@
 using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.Sfu;
 using Transcribe.Rtc.Rtp;
 using Transcribe.Rtc.Sdp;
 using Transcribe.Sfu.Workers;
@@ -29,6 +30,8 @@ internal sealed partial class SfuRoom
         // What is left came from other workers.
         Publication[] rest = [.. _publications];
         Unpublish(rest);
+        if (_lastSpeakers.Length > 0)
+            _worker.Raise(new SpeakersChanged(new ActiveSpeakers(Name, [])));
         foreach (SfuWorker peer in peers)
             Tell(peer, new PartClosed(Name, _worker, peer));
     }

@@ -12,6 +12,9 @@ internal sealed partial class SfuRoom
 {
     private static readonly TimeSpan SpeakerInterval = TimeSpan.FromMilliseconds(300);
 
+    /// <summary>dB.</summary>
+    private const int LevelStep = 6;
+
     private readonly SfuWorker _worker;
     private readonly List<SfuSession> _sessions = [];
     private readonly List<Publication> _publications = [];
@@ -19,6 +22,7 @@ internal sealed partial class SfuRoom
     private readonly List<Publication> _speaking = [];
     private string[] _lastSpeakers = [];
     private bool _keepsHistory;
+    private int[] _lastLevels = [];
 
     public SfuRoom(SfuWorker worker, string name)
     {
@@ -142,6 +146,7 @@ internal sealed partial class SfuRoom
         if (!IsSameAsLast())
         {
             _lastSpeakers = [.. _speaking.Select(p => p.TrackId)];
+            _lastLevels = [.. _speaking.Select(p => p.Activity!.Level)];
             _worker.Raise(new SpeakersChanged(new ActiveSpeakers(
                 Name, [.. _speaking.Select(p => new Speaker(p.Participant, p.TrackId, p.Activity!.Level))])));
         }
@@ -157,6 +162,10 @@ internal sealed partial class SfuRoom
         for (int i = 0; i < _lastSpeakers.Length; i++)
         {
             if (_lastSpeakers[i] != _speaking[i].TrackId)
+                return false;
+
+            // Who is the loudest of several workers is seen from the levels.
+            if (_peers.Count > 0 && Math.Abs(_lastLevels[i] - _speaking[i].Activity!.Level) >= LevelStep)
                 return false;
         }
 

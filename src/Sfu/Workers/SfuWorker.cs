@@ -69,6 +69,9 @@ internal sealed partial class SfuWorker : IDisposable
 
     public DatagramSocketCounters SocketCounters => _socket.Counters;
 
+    /// <summary>Commands wait. For the worker's thread.</summary>
+    internal bool HasCommands => !_commands.IsEmpty;
+
     /// <summary>Has the worker's thread do something. From any thread; false (counted) where too much waits already.</summary>
     public bool TryPost(Action<object?, Instant> run, object? state)
     {
@@ -135,6 +138,7 @@ internal sealed partial class SfuWorker : IDisposable
     internal int RunOnce(TimeSpan longestWait)
     {
         Now = Instant.Of(_options.Clock);
+        Instant awake = Now;
         Volatile.Write(ref _asleep, 0);
         bool more = RunCommands();
         _wheel.Advance(Now);
@@ -152,11 +156,13 @@ internal sealed partial class SfuWorker : IDisposable
             wait = RetryInterval;
         if (wait > TimeSpan.Zero && !FallAsleep())
             wait = TimeSpan.Zero;
+        Counters.BusyMicros += (Instant.Of(_options.Clock) - awake).Ticks / TimeSpan.TicksPerMicrosecond;
         int received = _socket.Receive(_ring, wait);
         if (received == 0)
             return 0;
 
         Now = Instant.Of(_options.Clock);
+        awake = Now;
         for (int i = 0; i < received; i++)
         {
             Span<byte> datagram = _ring.Datagram(i, out TransportPath path);
@@ -173,6 +179,7 @@ internal sealed partial class SfuWorker : IDisposable
 
         ForwardQueued();
         EndTurn();
+        Counters.BusyMicros += (Instant.Of(_options.Clock) - awake).Ticks / TimeSpan.TicksPerMicrosecond;
         return received;
     }
 

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Transcribe.Sfu.Control;
 
 namespace Transcribe.Hosting;
 
@@ -16,21 +17,26 @@ internal static class Ports
             var other => IPAddress.Parse(other),
         };
         Check("TRANSCRIBE_HTTP_PORT", "TCP", SocketType.Stream, address, options.HttpPort);
-        Check("TRANSCRIBE_UDP_PORT", "UDP", SocketType.Dgram, IPAddress.IPv6Any, options.UdpPort);
+
+        // One port for each worker of the SFU, upwards from the first.
+        int workers = new SfuOptions().EffectiveWorkers;
+        for (int i = 0; i < workers && options.UdpPort != 0; i++)
+            Check("TRANSCRIBE_UDP_PORT", "UDP", SocketType.Dgram, IPAddress.IPv6Any, options.UdpPort, i);
     }
 
-    private static void Check(string name, string protocol, SocketType type, IPAddress address, int port)
+    private static void Check(string name, string protocol, SocketType type, IPAddress address, int configured, int offset = 0)
     {
-        if (port == 0)
+        if (configured == 0)
             return;
 
+        int port = configured + offset;
         try
         {
             Bind(type, address, port);
         }
         catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressFamilyNotSupported && address.Equals(IPAddress.IPv6Any))
         {
-            Check(name, protocol, type, IPAddress.Any, port);
+            Check(name, protocol, type, IPAddress.Any, configured, offset);
         }
         catch (SocketException e)
         {
@@ -40,7 +46,7 @@ internal static class Ports
                 SocketError.AccessDenied => $"this user may not take {protocol} port {port}. Set a port of 1024 or above.",
                 _ => $"{protocol} port {port} cannot be bound on {address}: {e.Message}. Set another one.",
             };
-            throw new ConfigurationException($"{name} is {port}, and {why}");
+            throw new ConfigurationException($"{name} is {configured}, and {why}");
         }
     }
 

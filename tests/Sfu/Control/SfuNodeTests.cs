@@ -116,6 +116,37 @@ public sealed class SfuNodeTests : IAsyncLifetime
         }
     }
 
+    [Fact]
+    public async Task A_room_larger_than_a_workers_share_spreads_and_stays_one_room()
+    {
+        await RestartAsync(o => (o.Workers, o.SessionsOfRoomPerWorker) = (3, 1));
+        (UdpPeer alice, _) = await ConnectAsync("s0", "alice", Microphone);
+        var listeners = new List<UdpPeer>();
+        for (int i = 1; i <= 5; i++)
+            listeners.Add((await ConnectAsync($"s{i}", $"listener{i}", Slot)).Peer);
+        Assert.Equal([2, 2, 2], _node.Workers.Select(w => w.Counters.Sessions));
+
+        RtcMedia microphone = alice.Rtc.Media[0];
+        uint timestamp = 0;
+        await WaitAsync(
+            () =>
+            {
+                alice.Do((_, now) => microphone.Send(now, [1, 2, 3], microphone.Codecs[0].PayloadType, false, timestamp += 960));
+                return listeners.TrueForAll(l => l.PacketsReceived >= 20);
+            },
+            "audio at every listener");
+        Assert.Equal(0, _node.Workers.Sum(w => w.Counters.DropsBecause(SfuDropReason.WorkerLinkFull)));
+
+        var chat = alice.Do((rtc, now) => rtc.CreateDataChannel(now, "chat"));
+        await WaitAsync(
+            () =>
+            {
+                alice.Do((_, now) => chat.TrySend(now, "hello"u8, isText: true));
+                return listeners.TrueForAll(l => l.Messages.Contains("hello"));
+            },
+            "data at every listener");
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]

@@ -21,6 +21,7 @@ public sealed class SfuOptionsTests
     [Theory]
     [InlineData("NodeId")]
     [InlineData("Workers")]
+    [InlineData("SessionsOfRoomPerWorker")]
     [InlineData("UdpPort")]
     [InlineData("BindAddress")]
     [InlineData("AdvertisedAddresses")]
@@ -32,13 +33,15 @@ public sealed class SfuOptionsTests
     [InlineData("Limits:MaxPacketsPerSecond")]
     [InlineData("Limits:MaxCpu")]
     [InlineData("Limits:MaxEgressBitsPerSecond")]
+    [InlineData("Limits:WorkerLinkBytes")]
     public void A_wrong_option_is_named(string key)
     {
         var options = new SfuOptions();
         switch (key)
         {
             case "NodeId": options.NodeId = "a.b"; break;
-            case "Workers": options.Workers = 0; break;
+            case "Workers": options.Workers = -1; break;
+            case "SessionsOfRoomPerWorker": options.SessionsOfRoomPerWorker = 0; break;
             case "UdpPort": options.UdpPort = 65_535; options.Workers = 2; break;
             case "BindAddress": options.BindAddress = "localhost"; break;
             case "AdvertisedAddresses": options.AdvertisedAddresses.Add("example.org"); break;
@@ -50,6 +53,7 @@ public sealed class SfuOptionsTests
             case "Limits:MaxPacketsPerSecond": options.Limits.MaxPacketsPerSecond = double.NaN; break;
             case "Limits:MaxCpu": options.Limits.MaxCpu = 90; break;
             case "Limits:MaxEgressBitsPerSecond": options.Limits.MaxEgressBitsPerSecond = double.PositiveInfinity; break;
+            case "Limits:WorkerLinkBytes": options.Limits.WorkerLinkBytes = 1; break;
             default: Assert.Fail(key); break;
         }
 

@@ -12,7 +12,7 @@ using Transcribe.Sfu.Workers;
 
 namespace Transcribe.Sfu.Tests.Simulation;
 
-/// <summary>One worker and its clients on a virtual clock and a network without delay: everything happens on the test's thread.</summary>
+/// <summary>The workers of a node, usually one, and their clients on a virtual clock and a network without delay: everything happens on the test's thread.</summary>
 internal sealed class SfuWorld : IDisposable
 {
     private static readonly DtlsCertificate Certificate = DtlsCertificate.Generate(DateTimeOffset.UtcNow);
@@ -21,22 +21,32 @@ internal sealed class SfuWorld : IDisposable
     private readonly Dictionary<TransportAddress, TestPeer> _peers = [];
     private int _nextPeer = 1;
 
-    public SfuWorld(SfuLimits? limits = null, Func<RtcSessionOptions, RtcSessionOptions>? configure = null)
+    private readonly List<SfuWorker> _workers = [];
+    private readonly List<VirtualSocket> _sockets = [];
+    private readonly IReadOnlyList<WorkerLink> _links;
+
+    public SfuWorld(SfuLimits? limits = null, Func<RtcSessionOptions, RtcSessionOptions>? configure = null, int workers = 1)
     {
-        TransportAddress address = TransportAddress.FromIPv4(0x0A00_0001, 7882);
-        Socket = new VirtualSocket(address);
         var session = new RtcSessionOptions { Certificate = Certificate, DtlsExecutor = DtlsLockStepExecutor.Instance };
-        Worker = new SfuWorker(
-            new SfuWorkerOptions
-            {
-                NodeId = "n1",
-                Clock = Clock,
-                Session = configure?.Invoke(session) ?? session,
-                Candidates = [IceCandidate.CreateHost(address)],
-                Events = _events.Writer,
-                Limits = limits ?? new SfuLimits(),
-            },
-            Socket);
+        for (int i = 0; i < workers; i++)
+        {
+            TransportAddress address = TransportAddress.FromIPv4(0x0A00_0001u + (uint)i, 7882);
+            _sockets.Add(new VirtualSocket(address));
+            _workers.Add(new SfuWorker(
+                new SfuWorkerOptions
+                {
+                    Index = i,
+                    NodeId = "n1",
+                    Clock = Clock,
+                    Session = configure?.Invoke(session) ?? session,
+                    Candidates = [IceCandidate.CreateHost(address)],
+                    Events = _events.Writer,
+                    Limits = limits ?? new SfuLimits(),
+                },
+                _sockets[i]));
+        }
+
+        _links = SfuWorker.Connect(_workers, new RoomShards());
     }
 
     public static Grants Everything { get; } = new() { Publish = true, Subscribe = true, PublishData = true };
@@ -45,9 +55,16 @@ internal sealed class SfuWorld : IDisposable
 
     public Instant Now => Instant.Of(Clock);
 
-    public VirtualSocket Socket { get; }
+    /// <summary>Of the first worker.</summary>
+    public VirtualSocket Socket => _sockets[0];
 
-    public SfuWorker Worker { get; }
+    /// <summary>The first worker.</summary>
+    public SfuWorker Worker => _workers[0];
+
+    public IReadOnlyList<SfuWorker> Workers => _workers;
+
+    /// <summary>A worker that is false here does not run: it is busy with something else.</summary>
+    public Func<SfuWorker, bool> Runs { get; set; } = _ => true;
 
     /// <summary>All events so far.</summary>
     public List<SfuEvent> Events { get; } = [];
@@ -63,11 +80,12 @@ internal sealed class SfuWorld : IDisposable
 
     /// <summary>Opens a session; the peer has yet to offer.</summary>
     public TestPeer Join(
-        string participant, Grants? grants = null, string room = "demo", Func<SfuSessionSettings, SfuSessionSettings>? settings = null)
+        string participant, Grants? grants = null, string room = "demo", Func<SfuSessionSettings, SfuSessionSettings>? settings = null,
+        int worker = 0)
     {
         int number = _nextPeer++;
         var wanted = new SfuSessionSettings($"S{number}", room, participant, grants ?? Everything);
-        SfuSession session = Worker.OpenSession(settings?.Invoke(wanted) ?? wanted);
+        SfuSession session = _workers[worker].OpenSession(settings?.Invoke(wanted) ?? wanted);
         var peer = new TestPeer(this, session, TransportAddress.FromIPv4(0x0A00_0100u + (uint)number, 5000), Certificate, ClockError);
         _peers.Add(peer.Address, peer);
         return peer;
@@ -76,9 +94,9 @@ internal sealed class SfuWorld : IDisposable
     /// <summary>Joins, offers what <paramref name="prepare"/> adds, and waits for the connection.</summary>
     public TestPeer Connect(
         string participant, Action<TestPeer>? prepare = null, Grants? grants = null, string room = "demo",
-        Func<SfuSessionSettings, SfuSessionSettings>? settings = null)
+        Func<SfuSessionSettings, SfuSessionSettings>? settings = null, int worker = 0)
     {
-        TestPeer peer = Join(participant, grants, room, settings);
+        TestPeer peer = Join(participant, grants, room, settings, worker);
         prepare?.Invoke(peer);
         peer.Negotiate();
         for (int i = 0; i < 300 && peer.Rtc.State != RtcSessionState.Connected; i++)
@@ -104,13 +122,21 @@ internal sealed class SfuWorld : IDisposable
     {
         for (int round = 0; round < 1000; round++)
         {
-            Worker.RunOnce(TimeSpan.Zero);
-            bool any = Socket.Pending > 0;
-            while (Socket.Outbox.TryDequeue(out var sent))
+            bool any = false;
+            for (int i = 0; i < _workers.Count; i++)
             {
-                any = true;
-                if (_peers.TryGetValue(sent.To, out TestPeer? peer) && peer.IsReachable && !LoseToPeer(peer, sent.Bytes))
-                    peer.Rtc.Receive(Now, new TransportPath(peer.Address, Socket.LocalAddress), sent.Bytes);
+                if (!Runs(_workers[i]))
+                    continue;
+                long forwarded = _workers[i].Counters.PacketsForwarded;
+                _workers[i].RunOnce(TimeSpan.Zero);
+                any |= _sockets[i].Pending > 0 || _workers[i].Counters.PacketsForwarded != forwarded;
+                any |= _links.Any(link => Runs(link.To) && (!link.Ring.IsEmpty || link.Waiting > 0)) || _workers.Any(w => Runs(w) && w.HasCommands);
+                while (_sockets[i].Outbox.TryDequeue(out var sent))
+                {
+                    any = true;
+                    if (_peers.TryGetValue(sent.To, out TestPeer? peer) && peer.IsReachable && !LoseToPeer(peer, sent.Bytes))
+                        peer.Rtc.Receive(Now, new TransportPath(peer.Address, _sockets[i].LocalAddress), sent.Bytes);
+                }
             }
 
             foreach (TestPeer peer in _peers.Values)
@@ -147,8 +173,16 @@ internal sealed class SfuWorld : IDisposable
     {
         foreach (TestPeer peer in _peers.Values)
             peer.Rtc.Dispose();
-        Worker.Dispose();
+        foreach (SfuWorker worker in _workers)
+            worker.Dispose();
+        foreach (WorkerLink link in _links)
+            link.Dispose();
     }
+
+    public VirtualSocket SocketAt(int worker) => _sockets[worker];
+
+    /// <summary>The socket of the peer's worker.</summary>
+    public VirtualSocket SocketOf(TestPeer peer) => _sockets[peer.Session.Worker.Index];
 
     /// <summary>A monotonic clock that starts near zero, like that of a host.</summary>
     private sealed class VirtualClock() : FakeTimeProvider(Noon)

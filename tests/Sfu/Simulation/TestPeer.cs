@@ -106,7 +106,7 @@ internal sealed class TestPeer : IRtcSessionObserver
         {
             any = true;
             if (IsReachable && !_world.LoseFromPeer(this, datagram))
-                _world.Socket.Deliver(PublicAddress, datagram);
+                _world.SocketOf(this).Deliver(PublicAddress, datagram);
         }
 
         return any;
