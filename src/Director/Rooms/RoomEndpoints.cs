@@ -135,12 +135,12 @@ internal sealed class RoomApi(
         if (format is not (null or "json" or "vtt" or "srt" or "txt"))
             throw ApiProblem.BadRequest($"There is no format \"{Shown(format)}\"; use json, vtt, srt or txt.");
 
-        TranscriptDocument document = TranscriptWriter.Document(room, await transcripts.ReadAsync(room, afterSequence, cancellationToken: http.RequestAborted));
+        TranscriptDocument document = TranscriptFormatter.Document(room, await transcripts.ReadAsync(room, afterSequence, cancellationToken: http.RequestAborted));
         return format switch
         {
-            "vtt" => Results.Text(TranscriptWriter.WebVtt(document), "text/vtt", Encoding.UTF8),
-            "srt" => Results.Text(TranscriptWriter.SubRip(document), "application/x-subrip", Encoding.UTF8),
-            "txt" => Results.Text(TranscriptWriter.Plain(document), "text/plain", Encoding.UTF8),
+            "vtt" => Results.Text(TranscriptFormatter.WebVtt(document), "text/vtt", Encoding.UTF8),
+            "srt" => Results.Text(TranscriptFormatter.SubRip(document), "application/x-subrip", Encoding.UTF8),
+            "txt" => Results.Text(TranscriptFormatter.Plain(document), "text/plain", Encoding.UTF8),
             _ => Results.Ok(document),
         };
     }

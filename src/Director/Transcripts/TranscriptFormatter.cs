@@ -16,7 +16,7 @@ public sealed record TranscriptLine(
     long DurationMs, string Lang, string Text, IReadOnlyList<CaptionWord> Words, CaptionRtp Rtp, string Engine);
 
 /// <summary>Writes transcripts as WebVTT, SubRip, plain text; in the order people spoke.</summary>
-internal static class TranscriptWriter
+internal static class TranscriptFormatter
 {
     public static TranscriptDocument Document(string room, IReadOnlyList<TranscriptSegment> segments)
     {
