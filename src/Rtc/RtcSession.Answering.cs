@@ -180,7 +180,17 @@ public sealed partial class RtcSession
             return;
         IReadOnlyList<RtpCodec> codecs = kind == MediaKind.Audio ? _options.AudioCodecs : _options.VideoCodecs;
         IReadOnlyList<string> uris = kind == MediaKind.Audio ? _options.AudioExtensions : _options.VideoExtensions;
-        if (!_options.TransportFeedbackOnSending && !plan.RemoteDirection.Sends())
+        bool withoutFeedback = !_options.TransportFeedbackOnSending && !plan.RemoteDirection.Sends();
+        NegotiationKey? key = description.ParsedFormats is SdpFormats parsed && session.ExtMaps.Count == 0
+            ? new(parsed, codecs, uris, withoutFeedback, session.AllowsMixedExtMaps(description), description.RtcpReducedSize)
+            : null;
+        if (key is NegotiationKey known && _options.Negotiations.Find(known) is SharedNegotiation before)
+        {
+            Take(plan, before);
+            return;
+        }
+
+        if (withoutFeedback)
         {
             codecs = [.. codecs.Select(c => c with { Feedback = [.. c.Feedback.Where(f => f != RtcpFeedback.TransportWide)] })];
             uris = [.. uris.Where(uri => uri != RtpExtensionUris.TransportSequenceNumber)];
@@ -192,7 +202,15 @@ public sealed partial class RtcSession
         IReadOnlyList<SdpExtMap> extensions = DescriptionReader.MatchExtensions(session, description, uris);
         SharedNegotiation shared = _options.Negotiations.Share(new SharedNegotiation(
             [.. description.Formats], listed, extensions, DescriptionReader.Negotiate(session, description, matched, extensions)));
+        if (key is NegotiationKey made)
+            _options.Negotiations.Add(made, shared);
+        Take(plan, shared);
+    }
+
+    private static void Take(SectionPlan plan, SharedNegotiation shared)
+    {
         (plan.Formats, plan.Codecs, plan.ExtMaps, plan.Negotiated) = (shared.Formats, shared.Codecs, shared.ExtMaps, shared.Negotiated);
+        plan.FormatText = shared.Text;
         plan.Rejected = false;
     }
 
@@ -248,6 +266,7 @@ public sealed partial class RtcSession
                 Rejected = plan.Rejected,
                 Codecs = plan.Codecs,
                 ExtMaps = plan.ExtMaps,
+                FormatText = plan.FormatText,
                 ReducedSizeRtcp = plan.Description.RtcpReducedSize,
                 AllowMixedExtensions = plan.Negotiated.AllowMixedExtensions,
             };
@@ -262,7 +281,12 @@ public sealed partial class RtcSession
         }
 
         _media.Clear();
-        _media.AddRange(_sections.Where(s => s.Media is not null).Select(s => s.Media!));
+        foreach (MediaSection section in _sections)
+        {
+            if (section.Media is RtcMedia media)
+                _media.Add(media);
+        }
+
         ApplyDirections();
     }
 
@@ -273,7 +297,7 @@ public sealed partial class RtcSession
         media.RemoteDirection = plan.RemoteDirection;
         media.NegotiatedLocalDirection = media.AllowedDirection;
         (media.RemoteStreamId, media.RemoteTrackId) = DescriptionReader.MsidOf(plan.Description);
-        media.RemoteRids = [.. plan.Description.Rids.Where(r => r.Send).Select(r => r.Id)];
+        media.RemoteRids = plan.Description.Rids.Count == 0 ? [] : [.. plan.Description.Rids.Where(r => r.Send).Select(r => r.Id)];
         if (plan.Negotiated.UsesRtx)
             media.LocalRtxSsrc ??= NewSsrc();
         (uint? primary, uint? rtx) = DescriptionReader.SourcesOf(plan.Description);
@@ -387,10 +411,15 @@ public sealed partial class RtcSession
         media.RtcpMux = true;
         media.RtcpReducedSize = section.ReducedSizeRtcp;
         media.ExtMapAllowMixed = section.AllowMixedExtensions;
-        foreach (SdpExtMap map in section.ExtMaps)
-            media.ExtMaps.Add(map);
-        foreach (RtpCodec codec in section.Codecs)
-            media.Codecs.Add(codec);
+        media.PreparedFormats = section.FormatText;
+        if (section.FormatText is null)
+        {
+            foreach (SdpExtMap map in section.ExtMaps)
+                media.ExtMaps.Add(map);
+            foreach (RtpCodec codec in section.Codecs)
+                media.Codecs.Add(codec);
+        }
+
         if (media.Direction.Value.Sends())
             DescribeSources(rtp, media);
         return media;

@@ -7,6 +7,7 @@ namespace Transcribe.Rtc.Dtls;
 public sealed class DtlsFingerprint : IEquatable<DtlsFingerprint>
 {
     private readonly byte[] _digest;
+    private string? _value;
 
     private DtlsFingerprint(string algorithm, byte[] digest) => (Algorithm, _digest) = (algorithm, digest);
 
@@ -14,7 +15,7 @@ public sealed class DtlsFingerprint : IEquatable<DtlsFingerprint>
     public string Algorithm { get; }
 
     /// <summary>The digest as upper-case hex bytes with colons between: "AB:CD:...".</summary>
-    public string Value => Convert.ToHexString(_digest).Chunk(2).Select(pair => new string(pair)).Aggregate((a, b) => a + ":" + b);
+    public string Value => _value ??= Format(_digest);
 
     /// <summary>Parses the value of an SDP fingerprint attribute: "sha-256 AB:CD:...". Other hashes are not accepted.</summary>
     public static bool TryParse([NotNullWhen(true)] string? attribute, [NotNullWhen(true)] out DtlsFingerprint? fingerprint)
@@ -64,6 +65,19 @@ public sealed class DtlsFingerprint : IEquatable<DtlsFingerprint>
             _ => SHA512.HashData(certificate, digest),
         };
         return CryptographicOperations.FixedTimeEquals(digest[..length], _digest);
+    }
+
+    private static string Format(ReadOnlySpan<byte> digest)
+    {
+        Span<char> text = stackalloc char[(3 * 64) - 1];
+        for (int i = 0; i < digest.Length; i++)
+        {
+            digest[i].TryFormat(text[(3 * i)..], out _, "X2");
+            if (i > 0)
+                text[(3 * i) - 1] = ':';
+        }
+
+        return text[..((3 * digest.Length) - 1)].ToString();
     }
 
     public bool Equals(DtlsFingerprint? other) =>

@@ -132,6 +132,8 @@ internal static class DescriptionReader
     /// <summary>The peer's primary SSRC and its retransmissions', as far as signalled.</summary>
     public static (uint? Primary, uint? Rtx) SourcesOf(MediaDescription description)
     {
+        if (description.Sources.Count == 0 && description.SourceGroups.Count == 0)
+            return (null, null);
         uint? primary = description.SourceGroups.FirstOrDefault(g => g is { Semantics: "SIM", Ssrcs.Count: > 0 })?.Ssrcs[0];
         foreach (SdpSource source in description.Sources)
         {
@@ -148,6 +150,8 @@ internal static class DescriptionReader
     {
         if (description.Msids.Count > 0)
             return (description.Msids[0].StreamId, description.Msids[0].TrackId);
+        if (description.Sources.Count == 0)
+            return (null, null);
         string[]? words = description.Sources.FirstOrDefault(s => s.Msid is not null)?.Msid!.Split(' ', 2);
         return (words?[0], words is { Length: 2 } ? words[1] : null);
     }

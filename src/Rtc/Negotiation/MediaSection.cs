@@ -34,6 +34,9 @@ internal sealed class MediaSection
     /// <summary>Header extensions in force, as our description lists them.</summary>
     public IReadOnlyList<SdpExtMap> ExtMaps { get; set; } = [];
 
+    /// <summary>Codecs and header extensions as our description writes them; null to write them from the lists.</summary>
+    public SdpFormatText? FormatText { get; set; }
+
     public bool ReducedSizeRtcp { get; set; }
 
     public bool AllowMixedExtensions { get; set; }
@@ -71,4 +74,7 @@ internal sealed class SectionPlan
     public IReadOnlyList<RtpCodec> Codecs { get; set; } = [];
 
     public IReadOnlyList<SdpExtMap> ExtMaps { get; set; } = [];
+
+    /// <summary>Codecs and header extensions as our description writes them; null to write them from the lists.</summary>
+    public SdpFormatText? FormatText { get; set; }
 }

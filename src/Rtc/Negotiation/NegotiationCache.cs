@@ -11,7 +11,32 @@ internal sealed record SharedNegotiation(
     IReadOnlyList<string> Formats,
     IReadOnlyList<RtpCodec> Codecs,
     IReadOnlyList<SdpExtMap> ExtMaps,
-    NegotiatedMedia Negotiated);
+    NegotiatedMedia Negotiated)
+{
+    private SdpFormatText? _text;
+
+    /// <summary>How our descriptions write it.</summary>
+    public SdpFormatText Text => _text ??= SdpFormatText.Of(Codecs, ExtMaps);
+}
+
+/// <summary>What decides the outcome of a negotiation: the peer's format lines and our own abilities, each by instance.</summary>
+internal readonly record struct NegotiationKey(
+    SdpFormats Offered,
+    IReadOnlyList<RtpCodec> Codecs,
+    IReadOnlyList<string> Extensions,
+    bool WithoutTransportFeedback,
+    bool AllowMixedExtensions,
+    bool ReducedSizeRtcp)
+{
+    // By instance: the contents of the format lines would be compared else.
+    public bool Equals(NegotiationKey other) =>
+        ReferenceEquals(Offered, other.Offered) && ReferenceEquals(Codecs, other.Codecs) && ReferenceEquals(Extensions, other.Extensions)
+        && WithoutTransportFeedback == other.WithoutTransportFeedback && AllowMixedExtensions == other.AllowMixedExtensions
+        && ReducedSizeRtcp == other.ReducedSizeRtcp;
+
+    public override int GetHashCode() => HashCode.Combine(
+        System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(Offered), WithoutTransportFeedback, AllowMixedExtensions, ReducedSizeRtcp);
+}
 
 /// <summary>
 /// Clients of one make offer the same codecs and extensions, which take 10 KiB a session. Sessions of one host share
@@ -24,6 +49,7 @@ internal sealed class NegotiationCache
 
     private readonly Lock _lock = new();
     private readonly Dictionary<SharedNegotiation, SharedNegotiation> _known = new(new Comparer());
+    private readonly Dictionary<NegotiationKey, SharedNegotiation> _outcomes = [];
 
     public int Count
     {
@@ -31,6 +57,24 @@ internal sealed class NegotiationCache
         {
             lock (_lock)
                 return _known.Count;
+        }
+    }
+
+    /// <summary>The outcome of a negotiation that took place before.</summary>
+    public SharedNegotiation? Find(in NegotiationKey key)
+    {
+        lock (_lock)
+            return _outcomes.GetValueOrDefault(key);
+    }
+
+    /// <summary>Remembers the outcome of a negotiation.</summary>
+    public void Add(in NegotiationKey key, SharedNegotiation outcome)
+    {
+        lock (_lock)
+        {
+            if (_outcomes.Count >= Capacity)
+                _outcomes.Clear();
+            _outcomes[key] = outcome;
         }
     }
 

@@ -34,12 +34,12 @@ internal sealed partial class SdpParser
         switch (name)
         {
             case "ice-ufrag":
-                section.IceUfrag = value.ToString();
+                section.IceUfrag = Again(ref _ufrag, value);
                 if (value.Length is < 4 or > 256)
                     problem = "an ICE user name fragment has 4 to 256 characters.";
                 return true;
             case "ice-pwd":
-                section.IcePwd = value.ToString();
+                section.IcePwd = Again(ref _password, value);
                 if (value.Length is < 22 or > 256)
                     problem = "an ICE password has 22 to 256 characters.";
                 return true;
@@ -48,11 +48,7 @@ internal sealed partial class SdpParser
                     section.IceOptions.Add(option);
                 return true;
             case "fingerprint":
-                List<string> parts = Split(value);
-                if (parts.Count != 2)
-                    problem = "a=fingerprint needs a hash function and a value.";
-                else
-                    section.Fingerprints.Add(new SdpFingerprint(parts[0].ToLowerInvariant(), parts[1].ToUpperInvariant()));
+                problem = ParseFingerprint(value, section);
                 return true;
             case "setup":
                 section.Setup = value switch
@@ -79,7 +75,7 @@ internal sealed partial class SdpParser
                 section.Direction = MediaDirection.Inactive;
                 return true;
             case "extmap":
-                problem = ParseExtMap(value, section);
+                problem = ParseExtMap(value, section.ExtMaps);
                 return true;
             case "extmap-allow-mixed":
                 section.ExtMapAllowMixed = true;
@@ -121,14 +117,8 @@ internal sealed partial class SdpParser
             case "end-of-candidates":
                 media.EndOfCandidates = true;
                 return true;
-            case "rtpmap":
-                problem = ParseRtpMap(value);
-                return true;
-            case "fmtp":
-                problem = ParseFmtp(value);
-                return true;
-            case "rtcp-fb":
-                problem = ParseFeedback(value, media);
+            case "rtpmap" or "fmtp" or "rtcp-fb":
+                // Of formats, which this m-section has none of that we know.
                 return true;
             case "msid":
                 Words words = new(value);
@@ -175,7 +165,36 @@ internal sealed partial class SdpParser
         }
     }
 
-    private static string? ParseExtMap(ReadOnlySpan<char> value, SdpSection section)
+    /// <summary>A line of an RTP m-section that belongs to its formats.</summary>
+    private string? ParseFormatAttribute(ReadOnlySpan<char> text, List<RtcpFeedback> wildcard, List<SdpExtMap> extMaps)
+    {
+        int colon = text.IndexOf(':');
+        ReadOnlySpan<char> value = colon < 0 ? default : text[(colon + 1)..].Trim(' ');
+        return (colon < 0 ? text : text[..colon]) switch
+        {
+            "rtpmap" => ParseRtpMap(value),
+            "fmtp" => ParseFmtp(value),
+            "rtcp-fb" => ParseFeedback(value, wildcard),
+            _ => ParseExtMap(value, extMaps),
+        };
+    }
+
+    private string? ParseFingerprint(ReadOnlySpan<char> value, SdpSection section)
+    {
+        if (_parsedFingerprint is null || !value.SequenceEqual(_fingerprint))
+        {
+            Words words = new(value);
+            if (!words.Next(out ReadOnlySpan<char> algorithm) || !words.Next(out ReadOnlySpan<char> digest) || words.Next(out _))
+                return "a=fingerprint needs a hash function and a value.";
+            _parsedFingerprint = new SdpFingerprint(algorithm.ToString().ToLowerInvariant(), digest.ToString().ToUpperInvariant());
+            _fingerprint = value.ToString();
+        }
+
+        section.Fingerprints.Add(_parsedFingerprint);
+        return null;
+    }
+
+    private static string? ParseExtMap(ReadOnlySpan<char> value, IList<SdpExtMap> extMaps)
     {
         Words words = new(value);
         if (!words.Next(out ReadOnlySpan<char> id) || !words.Next(out ReadOnlySpan<char> uri))
@@ -200,7 +219,7 @@ internal sealed partial class SdpParser
         if (!TryNumber(id, 4351, out int number) || number is 0 or (> 255 and < 4096))
             return "the id of a=extmap must be 1 to 255 or 4096 to 4351.";
         string attributes = words.Rest.Trim(' ').ToString();
-        section.ExtMaps.Add(new SdpExtMap(number, uri.ToString(), direction, attributes.Length == 0 ? null : attributes));
+        extMaps.Add(new SdpExtMap(number, uri.ToString(), direction, attributes.Length == 0 ? null : attributes));
         return null;
     }
 
@@ -237,13 +256,13 @@ internal sealed partial class SdpParser
     {
         Words words = new(value);
         if (!words.Next(out ReadOnlySpan<char> payloadType) || !TryNumber(payloadType, 127, out int number))
-            return _media!.IsRtp ? "a=fmtp needs a payload type." : null;
+            return "a=fmtp needs a payload type.";
         if (Draft(number) is { } draft)
             draft.Parameters = RtpCodec.ParseParameters(words.Rest);
         return null;
     }
 
-    private string? ParseFeedback(ReadOnlySpan<char> value, MediaDescription media)
+    private string? ParseFeedback(ReadOnlySpan<char> value, List<RtcpFeedback> wildcard)
     {
         Words words = new(value);
         if (!words.Next(out ReadOnlySpan<char> payloadType) || !words.Next(out ReadOnlySpan<char> type))
@@ -251,7 +270,7 @@ internal sealed partial class SdpParser
         string parameter = words.Rest.Trim(' ').ToString();
         RtcpFeedback feedback = new(type.ToString(), parameter.Length == 0 ? null : parameter);
         if (payloadType.SequenceEqual("*"))
-            media.WildcardFeedback.Add(feedback);
+            wildcard.Add(feedback);
         else if (!TryNumber(payloadType, 127, out int number))
             return "the payload type of a=rtcp-fb must be * or 0 to 127.";
         else

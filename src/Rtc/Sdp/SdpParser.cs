@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 
 namespace Transcribe.Rtc.Sdp;
@@ -6,6 +7,16 @@ namespace Transcribe.Rtc.Sdp;
 internal sealed partial class SdpParser(SdpLimits limits)
 {
     private readonly List<CodecDraft> _drafts = [];
+
+    // The format lines of the m-section, separated by LF, and where they stand.
+    private readonly List<int> _formatLines = [];
+    private char[] _formatText = [];
+    private int _formatLength;
+    private int _line;
+    private string? _fingerprint;
+    private SdpFingerprint? _parsedFingerprint;
+    private string _ufrag = "";
+    private string _password = "";
     private MediaDescription? _media;
     private bool _sawVersion;
     private bool _sawOrigin;
@@ -21,8 +32,20 @@ internal sealed partial class SdpParser(SdpLimits limits)
         if (sdp.Length > limits.MaxLength)
             return $"The session description has {sdp.Length} characters, more than the {limits.MaxLength} allowed.";
 
-        int number = 0;
-        ReadOnlySpan<char> rest = sdp;
+        _formatText = ArrayPool<char>.Shared.Rent(sdp.Length + 1);
+        try
+        {
+            return ParseLines(sdp);
+        }
+        finally
+        {
+            ArrayPool<char>.Shared.Return(_formatText);
+            _formatText = [];
+        }
+    }
+
+    private string? ParseLines(ReadOnlySpan<char> rest)
+    {
         while (!rest.IsEmpty)
         {
             int end = rest.IndexOf('\n');
@@ -31,22 +54,21 @@ internal sealed partial class SdpParser(SdpLimits limits)
             if (line.Length > 0 && line[^1] == '\r')
                 line = line[..^1];
 
-            number++;
-            if (number > limits.MaxLines)
+            _line++;
+            if (_line > limits.MaxLines)
                 return $"The session description has more than {limits.MaxLines} lines.";
             if (line.IsEmpty)
                 continue;
             if (line.Length > limits.MaxLineLength)
-                return $"Line {number} of the session description is longer than {limits.MaxLineLength} characters.";
+                return $"Line {_line} of the session description is longer than {limits.MaxLineLength} characters.";
             string? problem = ParseLine(line);
             if (problem is not null)
-                return $"Line {number} of the session description: {problem}";
+                return $"Line {_line} of the session description: {problem}";
         }
 
         if (!_sawVersion || !_sawOrigin)
             return "The session description has no v= or no o= line.";
-        EndMedia();
-        return null;
+        return EndMedia() is string last ? $"Line {_line} of the session description: {last}" : null;
     }
 
     private string? ParseLine(ReadOnlySpan<char> line)
@@ -109,13 +131,14 @@ internal sealed partial class SdpParser(SdpLimits limits)
         Words words = new(value);
         if (!words.Next(out _) || !words.Next(out _) || !words.Next(out ReadOnlySpan<char> address))
             return "c= needs \"IN\", address type and address.";
-        Section.ConnectionAddress = address.ToString();
+        Section.ConnectionAddress = Known(address);
         return null;
     }
 
     private string? ParseMedia(ReadOnlySpan<char> value)
     {
-        EndMedia();
+        if (EndMedia() is string problem)
+            return problem;
         if (Description.Media.Count == limits.MaxMedia)
             return $"there are more than {limits.MaxMedia} m-sections.";
         Words words = new(value);
@@ -129,45 +152,106 @@ internal sealed partial class SdpParser(SdpLimits limits)
         int slash = port.IndexOf('/');
         if (!TryNumber(slash < 0 ? port : port[..slash], 65535, out int portNumber))
             return "the port of m= must be 0 to 65535.";
-        _media = new MediaDescription { Type = type.ToString(), Port = portNumber, Protocol = protocol.ToString() };
-        while (words.Next(out ReadOnlySpan<char> format))
-            _media.Formats.Add(format.ToString());
+        _media = new MediaDescription { Type = Known(type), Port = portNumber, Protocol = Known(protocol) };
         Description.Media.Add(_media);
-
-        if (!_media.IsRtp)
+        if (_media.IsRtp)
+        {
+            DeferFormatLine(words.Rest);
             return null;
-        foreach (string format in _media.Formats)
+        }
+
+        while (words.Next(out ReadOnlySpan<char> format))
+            _media.Formats.Add(Known(format));
+        return null;
+    }
+
+    /// <summary>The format lines of an RTP m-section are looked at together, at its end.</summary>
+    private void DeferFormatLine(ReadOnlySpan<char> text)
+    {
+        if (_formatLines.Count > 0)
+            _formatText[_formatLength++] = '\n';
+        text.CopyTo(_formatText.AsSpan(_formatLength));
+        _formatLength += text.Length;
+        _formatLines.Add(_line);
+    }
+
+    /// <summary>Makes the codecs of the m-section that ends, in the order of its formats.</summary>
+    private string? EndMedia()
+    {
+        if (_media is null)
+            return null;
+        if (_formatLines.Count > 0)
+        {
+            ReadOnlySpan<char> text = _formatText.AsSpan(0, _formatLength);
+            if (!SdpFormatsCache.TryGet(text, out SdpFormats? formats))
+            {
+                int here = _line;
+                if (ParseFormats(text, out formats) is string problem)
+                    return problem;
+                _line = here;
+                SdpFormatsCache.Add(text, formats!);
+            }
+
+            _media.Take(formats!);
+        }
+
+        _formatLines.Clear();
+        _formatLength = 0;
+        _media = null;
+        return null;
+    }
+
+    /// <summary>Leaves the number of the line that is wrong in <see cref="_line"/>.</summary>
+    private string? ParseFormats(ReadOnlySpan<char> text, out SdpFormats? formats)
+    {
+        formats = null;
+        _drafts.Clear();
+        List<string> names = [];
+        List<RtcpFeedback> wildcard = [];
+        List<SdpExtMap> extMaps = [];
+        for (int i = 0; i < _formatLines.Count; i++)
+        {
+            int end = text.IndexOf('\n');
+            ReadOnlySpan<char> line = end < 0 ? text : text[..end];
+            text = end < 0 ? default : text[(end + 1)..];
+            _line = _formatLines[i];
+            string? problem = i == 0 ? ParsePayloadTypes(line, names) : ParseFormatAttribute(line, wildcard, extMaps);
+            if (problem is not null)
+                return problem;
+        }
+
+        List<RtpCodec> codecs = [];
+        foreach (CodecDraft draft in _drafts)
+        {
+            if (draft.Build(wildcard) is { } codec)
+                codecs.Add(codec);
+        }
+
+        for (int i = 0; i < codecs.Count; i++)
+        {
+            RtpCodec codec = codecs[i];
+            RtpCodec? rtx = codec.IsRtx ? null : codecs.Find(c => c.AssociatedPayloadType == codec.PayloadType);
+            if (rtx is not null)
+                codecs[i] = codec with { RtxPayloadType = rtx.PayloadType };
+        }
+
+        formats = new SdpFormats([.. names], [.. codecs], [.. wildcard], [.. extMaps]);
+        return null;
+    }
+
+    private string? ParsePayloadTypes(ReadOnlySpan<char> text, List<string> names)
+    {
+        Words words = new(text);
+        while (words.Next(out ReadOnlySpan<char> format))
         {
             if (!TryNumber(format, 127, out int payloadType))
                 return "a format of an RTP m-section must be a payload type, 0 to 127.";
+            names.Add(format.ToString());
             if (!_drafts.Exists(d => d.PayloadType == payloadType))
                 _drafts.Add(new CodecDraft((byte)payloadType));
         }
 
         return null;
-    }
-
-    /// <summary>Makes the codecs of the m-section that ends, in the order of its formats.</summary>
-    private void EndMedia()
-    {
-        if (_media is null)
-            return;
-        foreach (CodecDraft draft in _drafts)
-        {
-            if (draft.Build(_media.WildcardFeedback) is { } codec)
-                _media.Codecs.Add(codec);
-        }
-
-        for (int i = 0; i < _media.Codecs.Count; i++)
-        {
-            RtpCodec codec = _media.Codecs[i];
-            RtpCodec? rtx = codec.IsRtx ? null : _media.Codecs.FirstOrDefault(c => c.AssociatedPayloadType == codec.PayloadType);
-            if (rtx is not null)
-                _media.Codecs[i] = codec with { RtxPayloadType = rtx.PayloadType };
-        }
-
-        _drafts.Clear();
-        _media = null;
     }
 
     private string? ParseAttribute(ReadOnlySpan<char> text)
@@ -177,6 +261,12 @@ internal sealed partial class SdpParser(SdpLimits limits)
         ReadOnlySpan<char> value = colon < 0 ? default : text[(colon + 1)..].Trim(' ');
         if (name.IsEmpty)
             return "a= needs a name.";
+        if (_media is { IsRtp: true } && name is "rtpmap" or "fmtp" or "rtcp-fb" or "extmap")
+        {
+            DeferFormatLine(text);
+            return null;
+        }
+
         bool known = _media is null
             ? TryParseSessionAttribute(name, value, out string? problem)
             : TryParseMediaAttribute(name, value, out problem);
@@ -188,6 +278,23 @@ internal sealed partial class SdpParser(SdpLimits limits)
     }
 
     private CodecDraft? Draft(int payloadType) => _drafts.Find(d => d.PayloadType == payloadType);
+
+    /// <summary>Words that nearly every description has, without a string of their own.</summary>
+    private static string Known(ReadOnlySpan<char> text) => text switch
+    {
+        "audio" => "audio",
+        "video" => "video",
+        "application" => "application",
+        "UDP/TLS/RTP/SAVPF" => "UDP/TLS/RTP/SAVPF",
+        "UDP/DTLS/SCTP" => "UDP/DTLS/SCTP",
+        "webrtc-datachannel" => "webrtc-datachannel",
+        "0.0.0.0" => "0.0.0.0",
+        _ => text.ToString(),
+    };
+
+    /// <summary>The same string again where the text is the same: the m-sections of a bundle repeat their transport.</summary>
+    private static string Again(ref string last, ReadOnlySpan<char> text) =>
+        last = text.SequenceEqual(last) ? last : text.ToString();
 
     private static List<string> Split(ReadOnlySpan<char> value)
     {
@@ -234,7 +341,7 @@ internal sealed partial class SdpParser(SdpLimits limits)
 
         public List<RtcpFeedback> Feedback { get; } = [];
 
-        public RtpCodec? Build(IList<RtcpFeedback> wildcard)
+        public RtpCodec? Build(List<RtcpFeedback> wildcard)
         {
             // Static payload types (RFC 3551 §6) that browsers may send without an rtpmap.
             (string? name, int clock) = Name is not null ? (Name, ClockRate) : PayloadType switch

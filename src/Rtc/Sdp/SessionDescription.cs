@@ -41,7 +41,7 @@ public abstract class SdpSection
     public MediaDirection? Direction { get; set; }
 
     /// <summary>Header extensions.</summary>
-    public IList<SdpExtMap> ExtMaps { get; } = [];
+    public IList<SdpExtMap> ExtMaps { get; } = new List<SdpExtMap>();
 
     /// <summary>One- and two-byte header extensions may be mixed in a stream (RFC 8285 §6).</summary>
     public bool ExtMapAllowMixed { get; set; }
@@ -81,7 +81,16 @@ public sealed partial class SessionDescription : SdpSection
     public SdpGroup? Bundle => Groups.FirstOrDefault(g => g.Semantics == "BUNDLE");
 
     /// <summary>The m-section of a mid, null for none.</summary>
-    public MediaDescription? FindMedia(string mid) => Media.FirstOrDefault(m => m.Mid == mid);
+    public MediaDescription? FindMedia(string mid)
+    {
+        foreach (MediaDescription media in Media)
+        {
+            if (media.Mid == mid)
+                return media;
+        }
+
+        return null;
+    }
 
     /// <summary>Transport attributes in force for an m-section. A media-level line hides the session's of the same name.</summary>
     public SdpTransport TransportOf(MediaDescription media) => new(
@@ -115,16 +124,16 @@ public sealed class MediaDescription : SdpSection
     public string Protocol { get; set; } = "UDP/TLS/RTP/SAVPF";
 
     /// <summary>The formats of the m-line: payload types, or "webrtc-datachannel".</summary>
-    public IList<string> Formats { get; } = [];
+    public IList<string> Formats { get; } = new List<string>();
 
     /// <summary>Media identification (RFC 5888).</summary>
     public string? Mid { get; set; }
 
     /// <summary>Codecs in the order of the formats. The writer makes the format list of an RTP m-section from them.</summary>
-    public IList<RtpCodec> Codecs { get; } = [];
+    public IList<RtpCodec> Codecs { get; } = new List<RtpCodec>();
 
     /// <summary>Feedback for all payload types (<c>a=rtcp-fb:*</c>); the parser adds it to each codec too.</summary>
-    public IList<RtcpFeedback> WildcardFeedback { get; } = [];
+    public IList<RtcpFeedback> WildcardFeedback { get; } = new List<RtcpFeedback>();
 
     /// <summary>RTP and RTCP share the transport.</summary>
     public bool RtcpMux { get; set; }
@@ -189,6 +198,21 @@ public sealed class MediaDescription : SdpSection
     /// <summary>The source that retransmits another (FID group), null for none.</summary>
     public uint? RtxSourceOf(uint ssrc) =>
         SourceGroups.FirstOrDefault(g => g.Semantics == "FID" && g.Ssrcs.Count == 2 && g.Ssrcs[0] == ssrc)?.Ssrcs[1];
+
+    /// <summary>The parsed format lines, shared with other descriptions; null where the description was not parsed.</summary>
+    internal SdpFormats? ParsedFormats { get; private set; }
+
+    /// <summary>Lines the writer writes in place of <see cref="Codecs"/> and <see cref="SdpSection.ExtMaps"/>; null for none.</summary>
+    internal SdpFormatText? PreparedFormats { get; set; }
+
+    internal void Take(SdpFormats formats)
+    {
+        ParsedFormats = formats;
+        ((List<string>)Formats).AddRange(formats.Formats);
+        ((List<RtpCodec>)Codecs).AddRange(formats.Codecs);
+        ((List<RtcpFeedback>)WildcardFeedback).AddRange(formats.WildcardFeedback);
+        ((List<SdpExtMap>)ExtMaps).AddRange(formats.ExtMaps);
+    }
 
     /// <summary>The codec of a payload type, null for none.</summary>
     public RtpCodec? FindCodec(byte payloadType) => Codecs.FirstOrDefault(c => c.PayloadType == payloadType);

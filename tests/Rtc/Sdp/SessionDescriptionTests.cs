@@ -230,6 +230,68 @@ public sealed class SessionDescriptionTests
         Assert.EndsWith(".", error, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("a=mid:0\r\na=rtpmap:111 opus\r\na=rtcp-mux\r\n", 7)]
+    [InlineData("a=rtpmap:111 opus/48000/2\r\na=rtcp-mux\r\na=extmap:0 urn:x\r\n", 8)]
+    [InlineData("a=fmtp:1x a=1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n", 6)]
+    public void Names_the_line_of_a_wrong_format_wherever_it_stands(string lines, int number)
+    {
+        Assert.False(SessionDescription.TryParse(Audio + lines, out _, out string? error));
+        Assert.StartsWith($"Line {number} of", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Format_lines_seen_before_give_the_same_again()
+    {
+        foreach (string name in SdpSamples.Names)
+        {
+            SessionDescription first = Parse(SdpSamples.Get(name));
+            SessionDescription second = Parse(SdpSamples.Get(name));
+            Assert.Equal(first.ToString(), second.ToString());
+            for (int i = 0; i < first.Media.Count; i++)
+            {
+                Assert.NotSame(first.Media[i].Codecs, second.Media[i].Codecs);
+                Assert.Equal(first.Media[i].Codecs, second.Media[i].Codecs);
+            }
+
+            // Other tests fill the cache at the same time, and empty it when it is full.
+            Assert.Contains(Enumerable.Range(0, 20), _ => ReferenceEquals(Formats(name), Formats(name)));
+        }
+
+        static SdpFormats? Formats(string name) => Parse(SdpSamples.Get(name)).Media[0].ParsedFormats;
+    }
+
+    [Fact]
+    public void Format_lines_kept_are_bounded()
+    {
+        for (int i = 0; i < 3 * SdpFormatsCache.Capacity; i++)
+        {
+            Parse(Audio + $"a=rtpmap:111 opus/48000/2\r\na=fmtp:111 x={i}\r\n");
+            Assert.InRange(SdpFormatsCache.Count, 1, SdpFormatsCache.Capacity);
+        }
+
+        string large = Audio + string.Concat(Enumerable.Repeat($"a=fmtp:111 x={new string('x', 2000)}\r\n", 5));
+        Assert.NotSame(Parse(large).Media[0].ParsedFormats, Parse(large).Media[0].ParsedFormats);
+    }
+
+    [Fact]
+    public void Prepared_format_lines_are_those_of_the_lists()
+    {
+        foreach (MediaDescription media in SdpSamples.Names.SelectMany(name => Parse(SdpSamples.Get(name)).Media).Where(m => m.Kind is not null))
+        {
+            SessionDescription listed = new();
+            MediaDescription plain = new() { Type = media.Type };
+            foreach (RtpCodec codec in media.Codecs)
+                plain.Codecs.Add(codec);
+            foreach (SdpExtMap map in media.ExtMaps)
+                plain.ExtMaps.Add(map);
+            listed.Media.Add(plain);
+            SessionDescription prepared = new();
+            prepared.Media.Add(new MediaDescription { Type = media.Type, PreparedFormats = SdpFormatText.Of([.. media.Codecs], [.. media.ExtMaps]) });
+            Assert.Equal(listed.ToString(), prepared.ToString());
+        }
+    }
+
     [Fact]
     public void Never_quotes_what_it_refuses()
     {
