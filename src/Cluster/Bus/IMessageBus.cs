@@ -7,6 +7,11 @@ namespace Transcribe.Cluster.Bus;
 /// <remarks>
 /// Contract: events of one publisher on one subject arrive in order, at most once; a subscription's handler runs
 /// sequentially; a handler that throws is logged and does not end the subscription; every queue is bounded.
+/// A subject has one process that answers; where there are more, the first answer counts.
+/// <para>
+/// Over Redis: while it is away, events are lost (and counted: own sequence numbers and resyncs make up for it), requests fail with
+/// <see cref="BusException.Unavailable"/>, and subscriptions come back by themselves.
+/// </para>
 /// </remarks>
 public interface IMessageBus
 {
@@ -28,13 +33,19 @@ public interface IMessageBus
 }
 
 /// <summary>A request that got no good answer.</summary>
-/// <param name="code">Machine-readable reason: "no_responder", "timeout", or the responder's own ("session_not_found", "sdp_invalid", …).</param>
+/// <param name="code">Machine-readable reason: "no_responder", "timeout", "unavailable", "overloaded", or the responder's own ("session_not_found", "sdp_invalid", …).</param>
 /// <param name="message">A sentence for a person: what is wrong and what to do.</param>
 public sealed class BusException(string code, string message) : Exception(message)
 {
     public const string NoResponder = "no_responder";
     public const string Timeout = "timeout";
     public const string Internal = "internal";
+
+    /// <summary>The bus itself is away (Redis does not answer); nobody knows about the responder.</summary>
+    public const string Unavailable = "unavailable";
+
+    /// <summary>Too many requests are under way at the responder, or here.</summary>
+    public const string Overloaded = "overloaded";
 
     public string Code { get; } = code;
 }

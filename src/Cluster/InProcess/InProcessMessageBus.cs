@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
-using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using Transcribe.Cluster.Bus;
 
@@ -13,11 +12,10 @@ namespace Transcribe.Cluster.InProcess;
 /// </remarks>
 public sealed partial class InProcessMessageBus : IMessageBus, IAsyncDisposable
 {
-    public const int QueueCapacity = 4096;
+    public const int QueueCapacity = EventPump.QueueCapacity;
     public const int MaxConcurrentRequests = 4096;
-    public const string Overloaded = "overloaded";
 
-    private readonly ConcurrentDictionary<string, ImmutableArray<Subscription>> _subscriptions = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, ImmutableArray<EventPump>> _subscriptions = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, ImmutableArray<Responder>> _responders = new(StringComparer.Ordinal);
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
@@ -37,11 +35,11 @@ public sealed partial class InProcessMessageBus : IMessageBus, IAsyncDisposable
     public ValueTask PublishAsync<T>(string subject, T message, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        if (!_subscriptions.TryGetValue(subject, out ImmutableArray<Subscription> subscriptions))
+        if (!_subscriptions.TryGetValue(subject, out ImmutableArray<EventPump> subscriptions))
             return ValueTask.CompletedTask;
 
         byte[] bytes = ClusterJson.SerializeToUtf8Bytes(message);
-        foreach (Subscription subscription in subscriptions)
+        foreach (EventPump subscription in subscriptions)
             subscription.Post(bytes);
 
         return ValueTask.CompletedTask;
@@ -52,9 +50,17 @@ public sealed partial class InProcessMessageBus : IMessageBus, IAsyncDisposable
     {
         cancellationToken.ThrowIfCancellationRequested();
         ObjectDisposedException.ThrowIf(_stopping.IsCancellationRequested, this);
-        var subscription = new Subscription(this, subject, (bytes, token) => handler(ClusterJson.Deserialize<T>(bytes), token));
+        var subscription = new EventPump(
+            (bytes, token) => handler(ClusterJson.Deserialize<T>(bytes.Span), token),
+            failure => LogHandlerFailed(subject, failure),
+            dropped => CountDrop(subject, dropped),
+            pump =>
+            {
+                Remove(_subscriptions, subject, pump);
+                return ValueTask.CompletedTask;
+            },
+            _stopping.Token);
         Add(_subscriptions, subject, subscription);
-        subscription.Start();
         return ValueTask.FromResult<IAsyncDisposable>(subscription);
     }
 
@@ -108,9 +114,9 @@ public sealed partial class InProcessMessageBus : IMessageBus, IAsyncDisposable
             return;
 
         await _stopping.CancelAsync().ConfigureAwait(false);
-        foreach (ImmutableArray<Subscription> subscriptions in _subscriptions.Values)
+        foreach (ImmutableArray<EventPump> subscriptions in _subscriptions.Values)
         {
-            foreach (Subscription subscription in subscriptions)
+            foreach (EventPump subscription in subscriptions)
                 await subscription.DisposeAsync().ConfigureAwait(false);
         }
 
@@ -134,83 +140,13 @@ public sealed partial class InProcessMessageBus : IMessageBus, IAsyncDisposable
         }
     }
 
-    private sealed class Subscription : IAsyncDisposable
+    private void CountDrop(string subject, long dropped)
     {
-        private readonly InProcessMessageBus _bus;
-        private readonly string _subject;
-        private readonly Func<byte[], CancellationToken, ValueTask> _handler;
-        private readonly Channel<byte[]> _queue;
-        private readonly CancellationTokenSource _cancel;
-        private readonly CancellationToken _token;
-        private readonly AsyncLocal<bool> _inHandler = new();
-        private Task _pump = Task.CompletedTask;
-        private long _dropped;
-        private int _disposed;
+        Interlocked.Increment(ref _dropped);
 
-        public Subscription(InProcessMessageBus bus, string subject, Func<byte[], CancellationToken, ValueTask> handler)
-        {
-            _bus = bus;
-            _subject = subject;
-            _handler = handler;
-            _cancel = CancellationTokenSource.CreateLinkedTokenSource(bus._stopping.Token);
-            _token = _cancel.Token;
-            _queue = Channel.CreateBounded<byte[]>(
-                new BoundedChannelOptions(QueueCapacity) { FullMode = BoundedChannelFullMode.DropOldest, SingleReader = true },
-                _ => CountDrop());
-        }
-
-        public void Start() => _pump = Task.Run(PumpAsync, CancellationToken.None);
-
-        public void Post(byte[] message) => _queue.Writer.TryWrite(message);
-
-        public async ValueTask DisposeAsync()
-        {
-            if (Interlocked.Exchange(ref _disposed, 1) != 0)
-                return;
-
-            Remove(_bus._subscriptions, _subject, this);
-            _queue.Writer.TryComplete();
-            await _cancel.CancelAsync().ConfigureAwait(false);
-
-            // A handler may end its own subscription; it cannot wait for itself.
-            if (!_inHandler.Value)
-                await _pump.ConfigureAwait(false);
-
-            _cancel.Dispose();
-        }
-
-        private async Task PumpAsync()
-        {
-            _inHandler.Value = true;
-            try
-            {
-                await foreach (byte[] message in _queue.Reader.ReadAllAsync(_token).ConfigureAwait(false))
-                {
-                    try
-                    {
-                        await _handler(message, _token).ConfigureAwait(false);
-                    }
-                    catch (Exception e) when (e is not OperationCanceledException || !_token.IsCancellationRequested)
-                    {
-                        _bus.LogHandlerFailed(_subject, e);
-                    }
-                }
-            }
-            catch (OperationCanceledException)
-            {
-                // Disposed: what is still queued is not delivered.
-            }
-        }
-
-        private void CountDrop()
-        {
-            Interlocked.Increment(ref _bus._dropped);
-
-            // Once for the first and then for every thousandth: a storm must not fill the log.
-            long dropped = Interlocked.Increment(ref _dropped);
-            if (dropped % 1000 == 1)
-                _bus.LogDropped(_subject, dropped);
-        }
+        // Once for the first and then for every thousandth: a storm must not fill the log.
+        if (dropped % 1000 == 1)
+            LogDropped(subject, dropped);
     }
 
     private sealed class Responder : IAsyncDisposable
@@ -234,7 +170,7 @@ public sealed partial class InProcessMessageBus : IMessageBus, IAsyncDisposable
                     if (Interlocked.Increment(ref _active) > MaxConcurrentRequests)
                     {
                         Interlocked.Decrement(ref _active);
-                        throw new BusException(Overloaded, $"\"{_subject}\" has {MaxConcurrentRequests} requests under way; try again later.");
+                        throw new BusException(BusException.Overloaded, $"\"{_subject}\" has {MaxConcurrentRequests} requests under way; try again later.");
                     }
 
                     try

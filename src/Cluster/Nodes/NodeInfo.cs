@@ -42,9 +42,10 @@ public sealed record NodeLoad(int Tracks, double PacketsPerSecond, double Cpu, d
 /// <summary>The living nodes. A node announces itself again and again; one that stops is forgotten.</summary>
 public interface INodeDirectory
 {
-    /// <summary>Writes the node's description for a time to live of 15 s; call it every 5 s, and when something changed.</summary>
+    /// <summary>Writes the description of one of this process's nodes for the time to live of <see cref="NodeHeartbeat"/>; <see cref="NodeAnnouncer"/> does it again and again.</summary>
     ValueTask AnnounceAsync(NodeInfo node, CancellationToken cancellationToken = default);
 
+    /// <summary>Removes what this directory announced, unless another process has announced itself under the name meanwhile.</summary>
     ValueTask RemoveAsync(NodeRole role, string id, CancellationToken cancellationToken = default);
 
     ValueTask<IReadOnlyList<NodeInfo>> ListAsync(NodeRole role, CancellationToken cancellationToken = default);
