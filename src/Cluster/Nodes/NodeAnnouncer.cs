@@ -34,7 +34,7 @@ public sealed partial class NodeAnnouncer : IHostedService, IAsyncDisposable
     /// <param name="describe">The node as it is now; called at every announcement. Its role and id never change, its state is this object's.</param>
     public NodeAnnouncer(
         Func<NodeInfo> describe, INodeDirectory nodes, IMessageBus bus, IClusterConnection connection, NodeHeartbeat heartbeat,
-        TimeProvider time, ILogger<NodeAnnouncer> logger)
+        TimeProvider time, ILogger logger)
     {
         (_describe, _nodes, _bus, _connection, _heartbeat, _time, _logger) = (describe, nodes, bus, connection, heartbeat, time, logger);
     }

@@ -7,7 +7,9 @@ namespace Transcribe.Cluster.Redis;
 /// <remarks>Tokens come from one counter that begins at the server's clock in microseconds: they grow even where the data was lost meanwhile.</remarks>
 internal sealed class RedisLeaseStore(RedisClusterConnection redis, TimeProvider time) : ILeaseStore
 {
-    // KEYS: lease, fence. ARGV: owner, time to live in ms.
+    private const int PageSize = 256;
+
+    // KEYS: lease, fence, index. ARGV: owner, time to live in ms, name.
     private const string AcquireScript = """
         local owner = redis.call('HGET', KEYS[1], 'owner')
         if owner and owner ~= ARGV[1] then return false end
@@ -22,6 +24,7 @@ internal sealed class RedisLeaseStore(RedisClusterConnection redis, TimeProvider
           redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'token', string.format('%.0f', token))
         end
         redis.call('PEXPIRE', KEYS[1], ARGV[2])
+        redis.call('ZADD', KEYS[3], 0, ARGV[3])
         return token
         """;
 
@@ -31,10 +34,29 @@ internal sealed class RedisLeaseStore(RedisClusterConnection redis, TimeProvider
         return redis.call('PEXPIRE', KEYS[1], ARGV[2])
         """;
 
-    // KEYS: lease. ARGV: token.
+    // KEYS: lease, index. ARGV: token, name.
     private const string ReleaseScript = """
         if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
+        redis.call('ZREM', KEYS[2], ARGV[2])
         return redis.call('DEL', KEYS[1])
+        """;
+
+    // KEYS: index. ARGV: from, to, page size, prefix of leases. Returns the last name of a full page, then name, owner, token, time left …
+    private const string ListScript = """
+        local names = redis.call('ZRANGEBYLEX', KEYS[1], ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3])
+        local found = { #names == tonumber(ARGV[3]) and names[#names] or '' }
+        for _, name in ipairs(names) do
+          local lease = redis.call('HMGET', ARGV[4] .. name, 'owner', 'token')
+          if lease[1] then
+            found[#found + 1] = name
+            found[#found + 1] = lease[1]
+            found[#found + 1] = lease[2]
+            found[#found + 1] = redis.call('PTTL', ARGV[4] .. name)
+          else
+            redis.call('ZREM', KEYS[1], name)
+          end
+        end
+        return found
         """;
 
     public async ValueTask<Lease?> TryAcquireAsync(
@@ -43,7 +65,7 @@ internal sealed class RedisLeaseStore(RedisClusterConnection redis, TimeProvider
         // The time before the command: the holder never believes in its lease longer than Redis does.
         DateTimeOffset asked = time.GetUtcNow();
         RedisResult token = await redis.RunAsync(
-            AcquireScript, [Key(name), redis.Prefix + "fence"], [owner, Milliseconds(timeToLive)], cancellationToken).ConfigureAwait(false);
+            AcquireScript, [Key(name), redis.Prefix + "fence", Index], [owner, Milliseconds(timeToLive), name], cancellationToken).ConfigureAwait(false);
         return token.IsNull ? null : new Lease(name, owner, (long)token, asked + timeToLive);
     }
 
@@ -56,9 +78,30 @@ internal sealed class RedisLeaseStore(RedisClusterConnection redis, TimeProvider
     }
 
     public async ValueTask ReleaseAsync(Lease lease, CancellationToken cancellationToken = default) =>
-        await redis.RunAsync(ReleaseScript, [Key(lease.Name)], [lease.FencingToken], cancellationToken).ConfigureAwait(false);
+        await redis.RunAsync(ReleaseScript, [Key(lease.Name), Index], [lease.FencingToken, lease.Name], cancellationToken).ConfigureAwait(false);
+
+    public async ValueTask<IReadOnlyList<Lease>> ListAsync(string prefix, CancellationToken cancellationToken = default)
+    {
+        (RedisValue from, RedisValue to) = RedisStateStore.Range(prefix);
+        var found = new List<Lease>();
+        while (true)
+        {
+            DateTimeOffset asked = time.GetUtcNow();
+            RedisResult page = await redis.RunAsync(ListScript, [Index], [from, to, PageSize, Key("").ToString()], cancellationToken).ConfigureAwait(false);
+            var items = (RedisValue[])page!;
+            for (int i = 1; i + 3 < items.Length; i += 4)
+                found.Add(new Lease(items[i].ToString(), items[i + 1].ToString(), (long)items[i + 2], asked + TimeSpan.FromMilliseconds((long)items[i + 3])));
+
+            if (items[0].IsNullOrEmpty)
+                return found;
+
+            from = "(" + items[0].ToString();
+        }
+    }
 
     private static long Milliseconds(TimeSpan time) => Math.Max(1, (long)time.TotalMilliseconds);
+
+    private RedisKey Index => redis.Prefix + "leases";
 
     private RedisKey Key(string name) => $"{redis.Prefix}lease:{name}";
 }

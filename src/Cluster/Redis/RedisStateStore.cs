@@ -115,10 +115,7 @@ internal sealed class RedisStateStore : IStateStore
 
     public async ValueTask<IReadOnlyList<StateEntry>> ListAsync(string prefix, CancellationToken cancellationToken = default)
     {
-        // Keys are UTF-8, in which no byte is 0xFF: it is after everything that begins with the prefix.
-        byte[] bytes = System.Text.Encoding.UTF8.GetBytes(prefix);
-        RedisValue to = bytes.Length == 0 ? "+" : (byte[])[(byte)'[', .. bytes, 0xFF];
-        RedisValue from = bytes.Length == 0 ? "-" : "[" + prefix;
+        (RedisValue from, RedisValue to) = Range(prefix);
         var found = new List<StateEntry>();
         while (true)
         {
@@ -135,6 +132,16 @@ internal sealed class RedisStateStore : IStateStore
 
         found.Sort(static (a, b) => string.CompareOrdinal(a.Key, b.Key));
         return found;
+    }
+
+    /// <summary>The bounds for ZRANGEBYLEX of everything that begins with the prefix.</summary>
+    internal static (RedisValue From, RedisValue To) Range(string prefix)
+    {
+        if (prefix.Length == 0)
+            return ("-", "+");
+
+        // Names are UTF-8, in which no byte is 0xFF: it is after everything that begins with the prefix.
+        return ("[" + prefix, (byte[])[(byte)'[', .. System.Text.Encoding.UTF8.GetBytes(prefix), 0xFF]);
     }
 
     private async ValueTask<StateEntry?> WriteAsync(

@@ -60,34 +60,13 @@ public sealed partial class SfuNode
         }
     }
 
-    private async ValueTask AnnounceAsync(CancellationToken cancellationToken)
+    /// <summary>The node as it is announced.</summary>
+    private NodeInfo Describe()
     {
         string address = _options.AdvertisedAddresses.Count > 0 ? _options.AdvertisedAddresses[0] : "127.0.0.1";
         var node = new NodeInfo(
             _options.NodeId, NodeRole.Sfu, $"{address}:{UdpPorts[0]}", _options.Region, _options.Limits.MaxSessions, _sessions.Count,
             typeof(SfuNode).Assembly.GetName().Version?.ToString(3) ?? "");
-        await _nodes.AnnounceAsync(_load?.Describe(node) ?? node, cancellationToken).ConfigureAwait(false);
-    }
-
-    private async Task AnnounceAgainAsync()
-    {
-        using var timer = new PeriodicTimer(_options.AnnounceInterval, _clock);
-        while (!_stopping.IsCancellationRequested)
-        {
-            try
-            {
-                if (!await timer.WaitForNextTickAsync(_stopping.Token).ConfigureAwait(false))
-                    return;
-                await AnnounceAsync(_stopping.Token).ConfigureAwait(false);
-            }
-            catch (OperationCanceledException)
-            {
-                return;
-            }
-            catch (Exception e)
-            {
-                LogAnnounceFailed(e);
-            }
-        }
+        return _load?.Describe(node) ?? node;
     }
 }

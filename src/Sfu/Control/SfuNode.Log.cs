@@ -21,7 +21,4 @@ public sealed partial class SfuNode
 
     [LoggerMessage(2007, LogLevel.Warning, "The rooms with transcription could not be listed: what is known of them stays")]
     private partial void LogListFailed(Exception exception);
-
-    [LoggerMessage(2006, LogLevel.Warning, "The node directory was not told of this node: it is away")]
-    private partial void LogAnnounceFailed(Exception exception);
 }

@@ -24,7 +24,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
     private readonly SfuOptions _options;
     private readonly IMessageBus _bus;
     private readonly IRoomDirectory _rooms;
-    private readonly INodeDirectory _nodes;
+    private readonly NodeAnnouncer _announcer;
     private readonly TimeProvider _clock;
     private readonly ILogger<SfuNode> _log;
     private readonly ConcurrentDictionary<string, SfuWorker> _sessions = new(StringComparer.Ordinal);
@@ -41,12 +41,14 @@ public sealed partial class SfuNode : IHostedService, IDisposable
     private DtlsPoolExecutor? _executor;
     private SfuMetrics? _metrics;
     private NodeLoadMeter? _load;
-    private Task _announcing = Task.CompletedTask;
 
     public SfuNode(
-        SfuOptions options, IMessageBus bus, IRoomDirectory rooms, INodeDirectory nodes, TimeProvider clock, ILogger<SfuNode> log)
+        SfuOptions options, IMessageBus bus, IRoomDirectory rooms, INodeDirectory nodes, TimeProvider clock, ILogger<SfuNode> log,
+        IClusterConnection? connection = null, NodeHeartbeat? heartbeat = null)
     {
-        (_options, _bus, _rooms, _nodes, _clock, _log) = (options, bus, rooms, nodes, clock, log);
+        (_options, _bus, _rooms, _clock, _log) = (options, bus, rooms, clock, log);
+        _announcer = new NodeAnnouncer(
+            Describe, nodes, bus, connection ?? new InProcessClusterConnection(), heartbeat ?? NodeHeartbeat.Default, clock, log);
         _speakers = new NodeSpeakers(options.NodeId);
     }
 
@@ -91,18 +93,17 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         foreach (SfuWorker worker in _workers)
             worker.Start();
         await warmup.ConfigureAwait(false);
-        await AnnounceAsync(cancellationToken).ConfigureAwait(false);
-        _announcing = AnnounceAgainAsync();
+        await _announcer.StartAsync(cancellationToken).ConfigureAwait(false);
         LogStarted(node, string.Join(", ", UdpPorts));
     }
 
     public async Task StopAsync(CancellationToken cancellationToken)
     {
+        await _announcer.WithdrawAsync().ConfigureAwait(false);
         await _stopping.CancelAsync().ConfigureAwait(false);
         foreach (IAsyncDisposable responder in _responders)
             await responder.DisposeAsync().ConfigureAwait(false);
         _responders.Clear();
-        await _announcing.ConfigureAwait(false);
         await _comparing.ConfigureAwait(false);
         foreach (SfuWorker worker in _workers)
             await Task.Run(worker.Stop, CancellationToken.None).ConfigureAwait(false);
@@ -111,14 +112,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         foreach (ChannelWriter<SfuEvent> writer in _eventWriters)
             writer.TryComplete();
         await Task.WhenAll(_pumps).WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        try
-        {
-            await _nodes.RemoveAsync(NodeRole.Sfu, _options.NodeId, cancellationToken).ConfigureAwait(false);
-        }
-        catch (Exception e) when (e is not OperationCanceledException)
-        {
-            LogAnnounceFailed(e);
-        }
+        await _announcer.StopAsync(cancellationToken).ConfigureAwait(false);
     }
 
     public void Dispose()

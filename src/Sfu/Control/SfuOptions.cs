@@ -54,9 +54,6 @@ public sealed class SfuOptions
     /// <summary>Silence of a client after which its session is closed ("timeout"). Default 30 s (RFC 7675).</summary>
     public TimeSpan PeerTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Time between announcements to the node directory. Default 5 s.</summary>
-    public TimeSpan AnnounceInterval { get; set; } = TimeSpan.FromSeconds(5);
-
     /// <summary>Bounds on what clients can make the node hold or do.</summary>
     public SfuLimits Limits { get; set; } = new();
 
@@ -91,8 +88,6 @@ public sealed class SfuOptions
             yield return $"Sfu:SocketBuffer is {SocketBuffer}; use 65536 bytes or more.";
         if (PeerTimeout < TimeSpan.FromSeconds(2))
             yield return $"Sfu:PeerTimeout is {PeerTimeout}; use 2 seconds or more.";
-        if (AnnounceInterval < TimeSpan.FromMilliseconds(100))
-            yield return $"Sfu:AnnounceInterval is {AnnounceInterval}; use 100 ms or more.";
         foreach (string problem in Limits.Problems())
             yield return problem;
     }
