@@ -59,6 +59,7 @@ public static class ClusterServices
         services.TryAddSingleton<PlacementOptions>();
         services.TryAddSingleton<NodeWatcher>();
         services.TryAddSingleton<INodeSelector, NodeSelector>();
+        services.TryAddSingleton<ISignalingSelector, SignalingSelector>();
         return services;
     }
 }

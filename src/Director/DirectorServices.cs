@@ -7,6 +7,7 @@ using Scalar.AspNetCore;
 using Transcribe.Cluster;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Director.Http;
+using Transcribe.Director.Nodes;
 using Transcribe.Director.Rooms;
 
 namespace Transcribe.Director;
@@ -27,6 +28,12 @@ public static class DirectorServices
         services.TryAddSingleton<IIceServers>(new StaticIceServers([]));
         services.AddSingleton<CallerReader>();
         services.AddSingleton<RoomApi>();
+        services.AddSingleton<NodeApi>();
+        services.AddSingleton<HubUrls>();
+        services.AddSingleton<DrainStore>();
+        services.AddSingleton<NodeCommander>();
+        services.AddSingleton<DrainKeeper>();
+        services.AddHostedService(provider => provider.GetRequiredService<DrainKeeper>());
         services.AddProblemPages();
         services.ConfigureHttpJsonOptions(json => ClusterJson.Configure(json.SerializerOptions));
 
@@ -40,7 +47,9 @@ public static class DirectorServices
     /// <summary>The API, its health, its OpenAPI document and its reference page. The pipeline needs <c>UseProblemPages</c> and <c>UseCors</c>.</summary>
     public static IEndpointRouteBuilder MapDirector(this IEndpointRouteBuilder endpoints)
     {
-        endpoints.MapGroup("/v1").AddEndpointFilter(ApiFilter.AnswerProblemsAsync).RequireCors(CorsPolicy).MapRooms();
+        RouteGroupBuilder api = endpoints.MapGroup("/v1").AddEndpointFilter(ApiFilter.AnswerProblemsAsync).RequireCors(CorsPolicy);
+        api.MapRooms();
+        api.MapNodes();
         endpoints.MapHealth();
         endpoints.MapOpenApi("/openapi/{documentName}.json").RequireCors(CorsPolicy);
         endpoints.MapScalarApiReference("/docs", page => page

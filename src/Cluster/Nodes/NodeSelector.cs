@@ -15,6 +15,9 @@ public interface INodeSelector
 
     /// <summary>Makes a node the room's only one: new sessions go there as long as it has room.</summary>
     ValueTask SetHomeAsync(string room, string node, CancellationToken cancellationToken = default);
+
+    /// <summary>Rooms of which sessions were put on a node lately; some may have left it since.</summary>
+    ValueTask<IReadOnlyList<string>> ListRoomsAsync(string node, CancellationToken cancellationToken = default);
 }
 
 /// <summary><see cref="INodeSelector"/> by a named policy (<see cref="PlacementOptions.Policy"/>) over the node directory.</summary>
@@ -83,6 +86,9 @@ public sealed class NodeSelector : INodeSelector
 
     public ValueTask SetHomeAsync(string room, string node, CancellationToken cancellationToken = default) =>
         _store.SetHomeAsync(room, node, cancellationToken);
+
+    public ValueTask<IReadOnlyList<string>> ListRoomsAsync(string node, CancellationToken cancellationToken = default) =>
+        _store.ListRoomsAsync(node, cancellationToken);
 
     /// <summary>The node that was chosen for this participant a moment ago. It was counted then.</summary>
     private async ValueTask<NodeInfo?> FindReservedAsync(PlacementRequest request, IReadOnlyList<NodeInfo> nodes, CancellationToken cancellationToken)

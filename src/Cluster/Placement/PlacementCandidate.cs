@@ -15,7 +15,7 @@ internal sealed class PlacementCandidate(NodeInfo node, int recent, double assum
     public int Recent { get; } = recent;
 
     /// <summary>Share of the node in use or spoken for, by its scarcest resource; 1 is full. For comparing nodes.</summary>
-    public double Utilization { get; } = Announced(node) + (recent * Math.Max(assumedShare, 1d / Math.Max(1, node.Capacity)));
+    public double Utilization { get; } = NodeUtilization.Of(node) + (recent * Math.Max(assumedShare, 1d / Math.Max(1, node.Capacity)));
 
     /// <summary>Whether one more session fits while this share of every limit stays free.</summary>
     public bool Fits(double reserve = 0)
@@ -34,18 +34,4 @@ internal sealed class PlacementCandidate(NodeInfo node, int recent, double assum
     /// <param name="limit">0 or less: none.</param>
     private bool Within(double used, double limit, double usable) =>
         limit <= 0 || used + (Recent * used / Math.Max(Node.Load, FewSessions)) < limit * usable;
-
-    private static double Announced(NodeInfo node)
-    {
-        double share = (double)node.Load / Math.Max(1, node.Capacity);
-        if (node is not { Media: { } media, Limits: { } limits })
-            return share;
-
-        share = Math.Max(share, Share(media.Tracks, limits.Tracks));
-        share = Math.Max(share, Share(media.PacketsPerSecond, limits.PacketsPerSecond));
-        share = Math.Max(share, Share(media.Cpu, limits.Cpu));
-        return Math.Max(share, Share(media.EgressBitsPerSecond, limits.EgressBitsPerSecond));
-    }
-
-    private static double Share(double used, double limit) => limit > 0 ? used / limit : 0;
 }

@@ -42,6 +42,17 @@ internal sealed class PlacementStore(IStateStore state, PlacementOptions options
         await state.SetAsync(
             RoomKey(room), ClusterJson.Serialize(new RoomPlacement(home, [], time.GetUtcNow())), options.RoomLifetime, cancellationToken).ConfigureAwait(false);
 
+    public async ValueTask<IReadOnlyList<string>> ListRoomsAsync(string node, CancellationToken cancellationToken)
+    {
+        IReadOnlyList<StateEntry> all = await state.ListAsync(RoomKey(""), cancellationToken).ConfigureAwait(false);
+        return
+        [
+            .. all.Where(entry => ClusterJson.Deserialize<RoomPlacement>(entry.Value) is var room
+                    && (room.Home == node || room.Edges.Contains(node, StringComparer.Ordinal)))
+                .Select(entry => entry.Key[RoomKey("").Length..])
+        ];
+    }
+
     /// <summary>The node reserved for a participant; null where there is none.</summary>
     public async ValueTask<StateEntry?> FindReservationAsync(string room, string participant, CancellationToken cancellationToken) =>
         await state.GetAsync(ReservationKey(room, participant), cancellationToken).ConfigureAwait(false);

@@ -40,8 +40,9 @@ internal static class ApiDocument
         options.AddOperationTransformer((operation, context, _) =>
         {
             string path = context.Description.RelativePath ?? "";
-            bool basic = path.StartsWith("v1/rooms", StringComparison.Ordinal);
-            bool bearer = path.StartsWith("v1/", StringComparison.Ordinal) && path != "v1/dev/tokens";
+            bool operators = path.StartsWith("v1/nodes", StringComparison.Ordinal) || path == "v1/rooms/{room}/move";
+            bool basic = operators || path.StartsWith("v1/rooms", StringComparison.Ordinal);
+            bool bearer = !operators && path.StartsWith("v1/", StringComparison.Ordinal) && path != "v1/dev/tokens";
             operation.Security = [];
             if (basic)
                 operation.Security.Add(new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference("apiKey", context.Document)] = [] });

@@ -10,6 +10,7 @@ using Transcribe.Cluster.Rooms;
 using Transcribe.Cluster.Tokens;
 using Transcribe.Cluster.Transcripts;
 using Transcribe.Director.Http;
+using Transcribe.Director.Nodes;
 using Transcribe.Director.Transcripts;
 
 namespace Transcribe.Director.Rooms;
@@ -23,6 +24,7 @@ internal sealed class RoomApi(
     IRoomDirectory rooms,
     ITranscriptStore transcripts,
     INodeSelector nodes,
+    HubUrls hubs,
     IIceServers iceServers,
     TimeProvider time)
 {
@@ -77,8 +79,8 @@ internal sealed class RoomApi(
                 StatusCodes.Status503ServiceUnavailable, "no_capacity", "No media server has room for one more; try again in a few seconds, or add nodes.");
         }
 
-        string hub = options.HubUrl ?? $"{http.Request.Scheme}://{http.Request.Host}{http.Request.PathBase}{HubMethods.Path}";
-        return Results.Ok(new JoinInfo(token.Room, token.Participant, hub, node.Id, iceServers.For(token.Participant)));
+        (string hub, IReadOnlyList<string>? all) = await hubs.ForAsync(http.Request, region);
+        return Results.Ok(new JoinInfo(token.Room, token.Participant, hub, node.Id, iceServers.For(token.Participant), all));
     }
 
     public async Task<IResult> ListAsync(HttpContext http)
@@ -238,13 +240,5 @@ internal static class RoomEndpoints
             .Produces<TranscriptDocument>().Refuses(400, 401, 403)
             .WithTags("Transcription").WithSummary("What was said, as JSON, WebVTT, SubRip or text")
             .WithDescription("format: json (default), vtt, srt, txt. after: only segments after this sequence number.");
-    }
-
-    private static RouteHandlerBuilder Refuses(this RouteHandlerBuilder builder, params int[] statuses)
-    {
-        foreach (int status in statuses)
-            builder.ProducesProblem(status);
-
-        return builder;
     }
 }

@@ -1,0 +1,35 @@
+using Microsoft.AspNetCore.Http;
+using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.Placement;
+using Transcribe.Cluster.Protocol;
+
+namespace Transcribe.Director.Nodes;
+
+/// <summary>Where the hubs are that a client may use.</summary>
+internal sealed class HubUrls(DirectorOptions options, ISignalingSelector signaling)
+{
+    /// <returns>The hub for this client, and all of them where signalling nodes announce themselves.</returns>
+    public async ValueTask<(string Url, IReadOnlyList<string>? All)> ForAsync(HttpRequest request, string? region)
+    {
+        if (options.HubUrl is { } fixedUrl)
+            return (fixedUrl, null);
+
+        IReadOnlyList<NodeInfo> nodes = await signaling.ListAsync(region, request.HttpContext.RequestAborted);
+        string[] urls = [.. nodes.Select(HubOf).OfType<string>()];
+
+        // All in one process: the hub is where this request came to.
+        return urls.Length > 0
+            ? (urls[0], urls)
+            : ($"{request.Scheme}://{request.Host}{request.PathBase}{HubMethods.Path}", null);
+    }
+
+    /// <summary>Null for a node that announced no URL that clients can use.</summary>
+    private static string? HubOf(NodeInfo node)
+    {
+        if (!Uri.TryCreate(node.Address, UriKind.Absolute, out Uri? url) || url.Scheme is not ("http" or "https"))
+            return null;
+
+        string address = node.Address.TrimEnd('/');
+        return address.EndsWith(HubMethods.Path, StringComparison.Ordinal) ? address : address + HubMethods.Path;
+    }
+}
