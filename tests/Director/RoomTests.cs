@@ -144,6 +144,8 @@ public class RoomTests
             {
                 "post /v1/rooms/{room}/tokens", "post /v1/join", "get /v1/rooms", "get /v1/rooms/{room}/transcription",
                 "put /v1/rooms/{room}/transcription", "get /v1/rooms/{room}/transcript", "get /healthz", "get /readyz",
+                "get /v1/nodes", "post /v1/nodes/{id}/drain", "delete /v1/nodes/{id}/drain", "post /v1/rooms/{room}/move",
+                "delete /v1/rooms/{room}/participants/{participant}",
             },
             documented.ToHashSet());
         HttpResponseMessage page = await server.SendAsync(HttpMethod.Get, "/docs/", token: "");

@@ -28,6 +28,9 @@ internal sealed class RoomApi(
     IIceServers iceServers,
     TimeProvider time)
 {
+    /// <summary>About as long as a new node takes to be there.</summary>
+    private static readonly TimeSpan CapacityRetryAfter = TimeSpan.FromSeconds(5);
+
     public async Task<IResult> CreateTokenAsync(HttpContext http, string room)
     {
         RequireRoom(room);
@@ -74,9 +77,11 @@ internal sealed class RoomApi(
         NodeInfo? node = await nodes.SelectSfuAsync(request, http.RequestAborted);
         if (node is null)
         {
-            http.Response.Headers.RetryAfter = "5";
             throw new ApiProblem(
-                StatusCodes.Status503ServiceUnavailable, "no_capacity", "No media server has room for one more; try again in a few seconds, or add nodes.");
+                StatusCodes.Status503ServiceUnavailable, "no_capacity", "No media server has room for one more; try again in a few seconds, or add nodes.")
+            {
+                RetryAfter = CapacityRetryAfter,
+            };
         }
 
         (string hub, IReadOnlyList<string>? all) = await hubs.ForAsync(http.Request, region);

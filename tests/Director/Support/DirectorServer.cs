@@ -8,6 +8,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
 using Transcribe.Cluster;
+using Transcribe.Cluster.Bus;
 using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Rooms;
@@ -42,9 +43,13 @@ internal sealed class DirectorServer : IAsyncDisposable
 
     public INodeDirectory Nodes => _app.Services.GetRequiredService<INodeDirectory>();
 
+    public IMessageBus Bus => _app.Services.GetRequiredService<IMessageBus>();
+
+    public IServiceProvider Services => _app.Services;
+
     public IAccessTokenValidator Tokens => _app.Services.GetRequiredService<IAccessTokenValidator>();
 
-    public static async Task<DirectorServer> StartAsync(bool development = false)
+    public static async Task<DirectorServer> StartAsync(bool development = false, Action<IServiceCollection>? configure = null)
     {
         var time = new FakeTimeProvider(new DateTimeOffset(2026, 11, 22, 10, 0, 0, TimeSpan.Zero));
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
@@ -54,6 +59,7 @@ internal sealed class DirectorServer : IAsyncDisposable
         builder.Services.AddSingleton<IIceServers>(new StaticIceServers([new IceServer(["stun:stun.example.org"])]));
         builder.Services.AddInProcessCluster(new ApiKeyRing([new ApiKey(Key, Secret)], development));
         builder.Services.AddDirector();
+        configure?.Invoke(builder.Services);
         WebApplication app = builder.Build();
         app.UseProblemPages();
         app.UseRouting();
