@@ -76,6 +76,48 @@ describe("CaptionFeed", () => {
   });
 });
 
+describe("CaptionFeed, when a gateway died", () => {
+  it("shows no segment again that its successor repeats", () => {
+    const feed = new CaptionFeed();
+    const list = shown(feed);
+    const final = caption({ rev: 4, final: true, words: [] });
+    feed.receive(final);
+    feed.receive(final);
+    feed.receive(caption({ segment: "02", rev: 1, words: [] }));
+    expect(list).toHaveLength(1);
+  });
+
+  it("takes an open segment away 5 s after another one covered its time", () => {
+    const feed = new CaptionFeed();
+    const gone: string[] = [];
+    feed.on("withdrawn", ({ segment }) => gone.push(segment));
+    feed.receive(caption({ segment: "orphan", words: [] }));
+    feed.receive(caption({ segment: "other track", track: "TR_2", words: [] }));
+    vi.advanceTimersByTime(20_000);
+    expect(gone).toEqual([]);
+    feed.receive(caption({ segment: "successor", rtp: { ssrc: 1, clock: 48000, start: 900, end: 50000 }, words: [] }));
+    vi.advanceTimersByTime(4_900);
+    expect(gone).toEqual([]);
+    vi.advanceTimersByTime(200);
+    expect(gone).toEqual(["orphan"]);
+    expect(feed.segments.map((s) => s.segment)).toEqual(["other track", "successor"]);
+  });
+
+  it("leaves an open segment alone that becomes final in time, or comes after the other", () => {
+    const feed = new CaptionFeed();
+    const gone: string[] = [];
+    feed.on("withdrawn", ({ segment }) => gone.push(segment));
+    feed.receive(caption({ segment: "first", words: [] }));
+    feed.receive(caption({ segment: "second", rtp: { ssrc: 1, clock: 48000, start: 60000, end: 90000 }, words: [] }));
+    vi.advanceTimersByTime(3000);
+    feed.receive(caption({ segment: "first", rev: 2, final: true, words: [] }));
+    feed.receive(caption({ segment: "first", rev: 3, final: true, words: [] }));
+    vi.advanceTimersByTime(20_000);
+    expect(gone).toEqual([]);
+    expect(feed.segments).toHaveLength(2);
+  });
+});
+
 describe("parseCaption", () => {
   it("refuses everything that is not a caption of version 1", () => {
     for (const bad of [undefined, 3, "", "{", "[]", "null", "{}", '{"v":2,"type":"caption"}', new ArrayBuffer(4)]) expect(parseCaption(bad)).toBeUndefined();

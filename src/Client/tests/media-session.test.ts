@@ -1,35 +1,98 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { MediaSession } from "../src/sdk/media-session";
+import { LocalPublication, MediaReplaced, MediaSession } from "../src/sdk/media-session";
+import type { NegotiateReply } from "../src/sdk/protocol";
+import { FakePeerConnection } from "./fakes";
 
-class FakePeerConnection extends EventTarget {
-  transceivers = [{ mid: "0", receiver: {} }, { mid: "1", receiver: {} }];
-  getTransceivers = () => this.transceivers;
-  createDataChannel = () => new EventTarget();
-}
+const reply: NegotiateReply = { sdp: "answer", published: [], assignments: [] };
 
-function session(): { media: MediaSession; seen: (string | null)[] } {
-  const media = new MediaSession([], { audio: false, video: false }, () => Promise.reject(new Error("not used")), () => undefined);
+function session(negotiate = () => Promise.resolve(reply)): { media: MediaSession; seen: (string | null)[]; pc: FakePeerConnection } {
+  const media = new MediaSession([], { audio: 1, video: 1 }, negotiate, () => undefined);
   const seen: (string | null)[] = [];
   media.on("assigned", (a) => seen.push(a.trackId));
-  return { media, seen };
+  return { media, seen, pc: FakePeerConnection.last };
 }
 
-beforeEach(() => void vi.stubGlobal("RTCPeerConnection", FakePeerConnection));
+function camera(): MediaStreamTrack {
+  return { kind: "video" } as MediaStreamTrack;
+}
+
+beforeEach(() => {
+  vi.stubGlobal("RTCPeerConnection", FakePeerConnection);
+  vi.stubGlobal("MediaStream", class {});
+});
 
 describe("MediaSession.assign", () => {
-  it("keeps what an event told when an older answer arrives after it", () => {
+  it("keeps what an event told when an older answer arrives after it", async () => {
     const { media, seen } = session();
+    await media.negotiate();
     media.assign([{ mid: "0", trackId: "TR_1", revision: 2 }]);
     media.assign([{ mid: "0", trackId: null, revision: 1 }]);
     expect(seen).toEqual(["TR_1"]);
   });
 
-  it("reports each change once", () => {
+  it("reports each change once", async () => {
     const { media, seen } = session();
+    await media.negotiate();
     media.assign([{ mid: "0", trackId: "TR_1", revision: 1 }]);
     media.assign([{ mid: "0", trackId: "TR_1", revision: 1 }]);
     media.assign([{ mid: "0", trackId: null, revision: 2 }]);
     media.assign([{ mid: "0", trackId: "TR_2", revision: 3 }]);
     expect(seen).toEqual(["TR_1", null, "TR_2"]);
+  });
+
+  it("tells nothing any more once it is closed", async () => {
+    const { media, seen } = session();
+    await media.negotiate();
+    media.close();
+    media.assign([{ mid: "0", trackId: "TR_1", revision: 1 }]);
+    expect(seen).toEqual([]);
+  });
+});
+
+describe("MediaSession.negotiate", () => {
+  it("is told at once that the session was replaced, and never looks at the late answer", async () => {
+    let answer: (reply: NegotiateReply) => void = () => undefined;
+    const { media, seen } = session(() => new Promise((resolve) => (answer = resolve)));
+    const offering = media.negotiate();
+    await new Promise((resolve) => setTimeout(resolve));
+    media.close();
+    await expect(offering).rejects.toBeInstanceOf(MediaReplaced);
+    answer({ ...reply, assignments: [{ mid: "0", trackId: "TR_1", revision: 1 }] });
+    await new Promise((resolve) => setTimeout(resolve));
+    expect(seen).toEqual([]);
+    expect(media.negotiated).toBe(false);
+  });
+
+  it("takes a refused offer back, so that the next one can be made", async () => {
+    const { media, pc } = session(() => Promise.reject(new Error("no")));
+    await expect(media.negotiate()).rejects.toThrow("no");
+    expect(pc.signalingState).toBe("stable");
+  });
+});
+
+describe("a publication", () => {
+  it("that sends nothing now is published again all the same", async () => {
+    const publication = new LocalPublication(camera(), { source: "camera", muted: true });
+    const { media: first } = session();
+    await first.attach(publication);
+    await publication.replaceTrack(null);
+    first.close();
+    const { media: second, pc } = session();
+    await second.attach(publication);
+    expect(pc.transceivers.at(-1)?.direction).toBe("sendonly");
+    expect(publication.transceiver).toBe(pc.transceivers.at(-1));
+    const track = camera();
+    await publication.replaceTrack(track);
+    expect(pc.transceivers.at(-1)?.sender.track).toBe(track);
+  });
+
+  it("takes the place of one that ended", async () => {
+    const { media, pc } = session();
+    const first = new LocalPublication(camera(), { source: "screen" });
+    await media.attach(first);
+    await media.detach(first);
+    const count = pc.transceivers.length;
+    await media.attach(new LocalPublication(camera(), { source: "screen" }));
+    expect(pc.transceivers).toHaveLength(count);
   });
 });

@@ -17,6 +17,7 @@ const CloseReasons: Record<string, string | undefined> = {
   removed: "You were removed from the meeting.",
   roomClosed: "The meeting was ended.",
   connectionLost: "The connection was lost. Check your network, then join again.",
+  failed: "No sound or picture could get through. Check your network, then join again.",
   token_expired: "Your access has expired. Ask for a new link, then join again.",
 };
 
@@ -33,10 +34,11 @@ export class Meeting {
   readonly #transcript: TranscriptPanel;
   readonly #badge = h("span", { class: "badge", id: "transcription-badge", role: "status" });
   readonly #count = h("span", { class: "count", id: "participant-count" });
-  readonly #banner = h("div", { class: "banner", role: "alert", hidden: true });
+  readonly #status = h("span", { class: "status", id: "connection-status", role: "status", hidden: true });
   readonly #root: HTMLElement;
   readonly #buttons: Record<ControlName, HTMLButtonElement>;
   readonly #onKey = (event: KeyboardEvent) => this.#handleKey(event);
+  #statusTimer: ReturnType<typeof setTimeout> | undefined;
   #captionsShown = true;
   #microphone: LocalPublication | undefined;
   #camera: LocalPublication | undefined;
@@ -63,8 +65,7 @@ export class Meeting {
     this.#root = h(
       "div",
       { class: "meeting" },
-      h("header", { class: "topbar" }, h("h1", {}, room.name), this.#count, this.#badge),
-      this.#banner,
+      h("header", { class: "topbar" }, h("h1", {}, room.name), this.#count, this.#status, this.#badge),
       h("div", { class: "stage" }, this.#grid, this.#transcript.element),
       h(
         "footer",
@@ -87,13 +88,15 @@ export class Meeting {
     room.on("trackMuted", ({ trackId, muted }) => this.#onMuted(trackId, muted));
     room.on("transcription", () => this.#renderTranscription());
     room.on("speakers", (speakers) => this.#renderSpeakers(speakers));
-    room.on("state", (state) => {
-      this.#banner.hidden = state !== "reconnecting";
-      this.#banner.textContent = "The connection was interrupted. Reconnecting…";
-    });
+    room.on("reconnecting", () => this.#renderStatus("Reconnecting…"));
+    room.on("reconnected", () => this.#onReconnected());
     room.on("closed", ({ reason }) => this.#close(reason));
     room.captions.on("caption", (caption) => this.#showCaption(caption));
     room.captions.on("final", (caption) => this.#transcript.announce(caption));
+    room.captions.on("withdrawn", ({ segment, participant }) => {
+      this.#transcript.remove(segment);
+      this.#tiles.get(participant)?.withdrawCaption(segment);
+    });
     // For tests and the curious: the SDK's room, from the console.
     (window as unknown as { transcribeRoom?: Room }).transcribeRoom = room;
     this.#renderRoster();
@@ -118,7 +121,8 @@ export class Meeting {
 
   #close(reason: string): void {
     document.removeEventListener("keydown", this.#onKey);
-    for (const publication of [this.#microphone, this.#camera, this.#screen]) publication?.transceiver.sender.track?.stop();
+    clearTimeout(this.#statusTimer);
+    for (const publication of [this.#microphone, this.#camera, this.#screen]) publication?.track?.stop();
     for (const tile of this.#tiles.values()) tile.remove();
     this.#options.onClosed(reason in CloseReasons ? CloseReasons[reason] : `The meeting was closed (${reason}).`);
   }
@@ -202,7 +206,30 @@ export class Meeting {
   #hide({ info }: Subscription): void {
     const tile = this.#tiles.get(info.source === "screen" ? `${info.participant}:screen` : info.participant);
     if (info.kind === "audio") tile?.playAudio(undefined);
+    // The last picture stays while the connection is repaired: the next one is a moment away.
+    else if (this.#room.state === "reconnecting") tile?.setStale(true);
     else tile?.showCamera(undefined);
+  }
+
+  #renderStatus(text: string, healed = false): void {
+    clearTimeout(this.#statusTimer);
+    this.#status.hidden = text === "";
+    this.#status.classList.toggle("healed", healed);
+    this.#status.replaceChildren(h("i", { "aria-hidden": "true" }), text);
+  }
+
+  #onReconnected(): void {
+    this.#renderStatus("Connected again", true);
+    this.#statusTimer = setTimeout(() => {
+      this.#renderStatus("");
+      this.#dropStale();
+    }, 3000);
+  }
+
+  /** Pictures that did not come back are gone. */
+  #dropStale(): void {
+    if (this.#room.state !== "connected") return;
+    for (const tile of this.#tiles.values()) if (tile.stale) tile.showCamera(undefined);
   }
 
   #onMuted(trackId: string, muted: boolean): void {
@@ -221,8 +248,7 @@ export class Meeting {
       if (track) this.#microphone = await this.#room.publish(track, { source: "microphone" });
     } else {
       const muted = !this.#microphone.muted;
-      const track = this.#microphone.transceiver.sender.track;
-      if (track) track.enabled = !muted;
+      if (this.#microphone.track) this.#microphone.track.enabled = !muted;
       await this.#room.setMuted(this.#microphone, muted);
     }
     this.#renderControls();
@@ -232,8 +258,8 @@ export class Meeting {
     const self = this.#tile(this.#room.localParticipantId);
     if (this.#camera && !this.#camera.muted) {
       // The device is let go, so that its light goes out.
-      this.#camera.transceiver.sender.track?.stop();
-      await this.#camera.transceiver.sender.replaceTrack(null);
+      this.#camera.track?.stop();
+      await this.#camera.replaceTrack(null);
       self.showCamera(undefined);
       await this.#room.setMuted(this.#camera, true);
     } else {
@@ -241,7 +267,7 @@ export class Meeting {
       if (!track) return;
       self.showCamera(track);
       if (this.#camera) {
-        await this.#camera.transceiver.sender.replaceTrack(track);
+        await this.#camera.replaceTrack(track);
         await this.#room.setMuted(this.#camera, false);
       } else this.#camera = await this.#room.publish(track, { source: "camera" });
     }
@@ -252,7 +278,7 @@ export class Meeting {
     if (this.#screen) {
       const publication = this.#screen;
       this.#screen = undefined;
-      publication.transceiver.sender.track?.stop();
+      publication.track?.stop();
       await this.#room.unpublish(publication);
     } else {
       const track = await this.#open("screen", async () => (await navigator.mediaDevices.getDisplayMedia({ video: true })).getVideoTracks()[0] as MediaStreamTrack);

@@ -13,6 +13,7 @@ export class Tile {
   readonly #muted = h("span", { class: "muted", title: "Muted" });
   readonly #avatar = h("div", { class: "avatar", "aria-hidden": "true" });
   readonly #caption = h("p", { class: "caption" });
+  #segment: string | undefined;
   #lingering: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -47,7 +48,17 @@ export class Tile {
     this.#avatar.style.background = `hsl(${hue} 45% 38%)`;
   }
 
+  /** Whether the picture is the last one of a connection that is gone. */
+  get stale(): boolean {
+    return this.element.classList.contains("stale");
+  }
+
+  setStale(stale: boolean): void {
+    this.element.classList.toggle("stale", stale && !this.#video.hidden);
+  }
+
   showCamera(track: MediaStreamTrack | undefined): void {
+    this.setStale(false);
     this.#video.srcObject = track ? new MediaStream([track]) : null;
     this.#video.hidden = !track;
     this.#avatar.hidden = !!track;
@@ -81,13 +92,20 @@ export class Tile {
 
   showCaption(caption: Caption): void {
     clearTimeout(this.#lingering);
+    this.#segment = caption.segment;
     this.#caption.textContent = tail(caption.visibleText);
     this.#caption.classList.toggle("interim", !caption.final);
     this.#lingering = setTimeout(() => this.clearCaption(), caption.final ? CaptionLingerMs : 2 * CaptionLingerMs);
   }
 
+  /** Takes the caption away where it is this segment's. */
+  withdrawCaption(segment: string): void {
+    if (this.#segment === segment) this.clearCaption();
+  }
+
   clearCaption(): void {
     clearTimeout(this.#lingering);
+    this.#segment = undefined;
     this.#caption.textContent = "";
   }
 

@@ -63,6 +63,12 @@ export class TranscriptPanel {
     if (atEnd) this.#list.scrollTop = this.#list.scrollHeight;
   }
 
+  /** Takes a line away that will never be finished. */
+  remove(segment: string): void {
+    this.#lines.get(segment)?.remove();
+    this.#lines.delete(segment);
+  }
+
   /** Reads a finished sentence out. */
   announce(caption: Caption): void {
     this.#announcer.append(h("p", {}, `${this.#nameOf(caption.participant)}: ${caption.text}`));

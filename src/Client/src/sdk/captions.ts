@@ -15,6 +15,14 @@ export interface CaptionEvents {
   caption: Caption;
   /** The last revision of a segment. */
   final: Caption;
+  /** A segment that will never be final, because the gateway that began it is gone: take it off the display. */
+  withdrawn: WithdrawnCaption;
+}
+
+export interface WithdrawnCaption {
+  segment: string;
+  track: string;
+  participant: string;
 }
 
 interface Segment {
@@ -26,6 +34,8 @@ interface Segment {
 const MaxSegments = 500;
 /** A caption is never held back longer than this, whatever the playout clock says. */
 const MaxHoldMs = 2000;
+/** How long an open segment may stay open once another one of its track covers its time. */
+const OvertakenMs = 5000;
 
 /**
  * Keeps the newest revision of each segment and lets text out when its words are played, matched by RTP timestamps.
@@ -35,6 +45,7 @@ export class CaptionFeed extends Emitter<CaptionEvents> {
   readonly #segments = new Map<string, Segment>();
   readonly #clocks = new Map<string, PlayoutClock>();
   readonly #held = new Map<string, ReturnType<typeof setTimeout>>();
+  readonly #overtaken = new Map<string, ReturnType<typeof setTimeout>>();
 
   /** All segments known, oldest first. */
   get segments(): CaptionMessage[] {
@@ -47,10 +58,16 @@ export class CaptionFeed extends Emitter<CaptionEvents> {
     else this.#clocks.delete(trackId);
   }
 
-  /** Takes a message from the data channel. Old and repeated revisions change nothing. */
+  /**
+   * Takes a message from the data channel. Old and repeated revisions change nothing, nor does a segment that a new
+   * gateway makes of words which are final already.
+   */
   receive(message: CaptionMessage): void {
     const known = this.#segments.get(message.segment);
     if (known && (known.message.final || known.message.rev >= message.rev)) return;
+    if (!known && this.#isFinalAlready(message)) return;
+    this.#alive(message.segment);
+    this.#overtake(message);
     const playout = this.#clocks.get(message.track)?.position();
     this.#segments.set(message.segment, { message, visible: known?.visible ?? "", playout });
     if (this.#segments.size > MaxSegments) {
@@ -61,14 +78,42 @@ export class CaptionFeed extends Emitter<CaptionEvents> {
   }
 
   close(): void {
-    for (const timer of this.#held.values()) clearTimeout(timer);
+    for (const timer of [...this.#held.values(), ...this.#overtaken.values()]) clearTimeout(timer);
     this.#held.clear();
+    this.#overtaken.clear();
   }
 
   #forget(segment: string): void {
     clearTimeout(this.#held.get(segment));
     this.#held.delete(segment);
+    this.#alive(segment);
     this.#segments.delete(segment);
+  }
+
+  /** `track + rtp.start` names an utterance, whichever gateway wrote it down. */
+  #isFinalAlready(message: CaptionMessage): boolean {
+    for (const { message: other } of this.#segments.values())
+      if (other.final && other.track === message.track && other.rtp.start === message.rtp.start) return true;
+    return false;
+  }
+
+  #alive(segment: string): void {
+    clearTimeout(this.#overtaken.get(segment));
+    this.#overtaken.delete(segment);
+  }
+
+  /** Gives the open segments of this track that lie beside or before the message some time to become final. */
+  #overtake(by: CaptionMessage): void {
+    for (const [id, { message }] of this.#segments) {
+      if (message.final || id === by.segment || message.track !== by.track || this.#overtaken.has(id)) continue;
+      if (rtpDelta(by.rtp.end, message.rtp.start) > 0) this.#overtaken.set(id, setTimeout(() => this.#withdraw(id), OvertakenMs));
+    }
+  }
+
+  #withdraw(id: string): void {
+    const message = this.#segments.get(id)?.message;
+    this.#forget(id);
+    if (message) this.emit("withdrawn", { segment: id, track: message.track, participant: message.participant });
   }
 
   #release(id: string, arrived: number): void {

@@ -60,6 +60,8 @@ export type SessionEvent =
   | { type: "connected" }
   | { type: "assigned"; assignments: MediaAssignment[] }
   | { type: "needsMedia"; audio: number; video: number }
+  /** The media session is on another SFU node from now on: a new peer connection and a full offer. */
+  | { type: "moved"; reason: string }
   | { type: "closed"; reason: string };
 
 export interface Speaker {

@@ -1,13 +1,12 @@
 import { CaptionFeed } from "./captions";
 import { Emitter } from "./emitter";
-import { MediaSession, type LocalPublication } from "./media-session";
+import { LocalPublication, type MediaSession } from "./media-session";
 import {
   parseCaption,
   TranscribeError,
-  type JoinReply,
   type ParticipantInfo,
   type RoomEvent,
-  type SessionEvent,
+  type RoomSnapshot,
   type Speaker,
   type TrackInfo,
   type TrackKind,
@@ -16,7 +15,7 @@ import {
 } from "./protocol";
 import { Roster } from "./roster";
 import { PlayoutClock } from "./rtp-time";
-import { Signaling } from "./signaling";
+import { Session } from "./session";
 
 export interface JoinOptions {
   /** Origin of the server; the page's own by default. */
@@ -29,6 +28,8 @@ export interface JoinOptions {
   autoSubscribe?: boolean;
   /** Kinds of media to receive. Default both. */
   kinds?: TrackKind[];
+  /** URLs of the signalling nodes' hubs, the best first. Without them the server is asked (`POST /v1/join`). */
+  hubUrls?: string[];
 }
 
 export type RoomState = "connected" | "reconnecting" | "closed";
@@ -56,6 +57,15 @@ export interface RoomEvents {
   /** The roster changed in any way. */
   changed: undefined;
   state: RoomState;
+  /** Signalling or media is down; it is repaired without being asked. */
+  reconnecting: undefined;
+  /** Signalling and media are there again. */
+  reconnected: undefined;
+  /**
+   * Media is set up anew on another node: "nodeLost", "drain", "moved", or "rejoined" for a new session in the same room.
+   * `trackUnsubscribed` for every track follows, then `trackSubscribed` as they come back; own tracks are published again.
+   */
+  moved: { reason: string };
   closed: { reason: string };
 }
 
@@ -66,48 +76,45 @@ export class Room extends Emitter<RoomEvents> {
   readonly #roster = new Roster();
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #pendingAssignments = new Map<string, string>();
-  readonly #signaling: Signaling;
-  #media: MediaSession | undefined;
-  #session: JoinReply | undefined;
+  readonly #session: Session;
   #state: RoomState = "connected";
-  /** Room events that came before the reply to join; undefined while there is nothing to wait for. */
-  #early: RoomEvent[] | undefined;
   #resyncing = false;
-  #repairing = false;
-  #disconnectedTimer: ReturnType<typeof setTimeout> | undefined;
 
   private constructor(options: JoinOptions) {
     super();
     this.#options = { ...options, url: (options.url ?? location.origin).replace(/\/$/, "") };
-    this.#signaling = new Signaling(`${this.#options.url}/rtc`, {
+    this.#session = new Session(this.#options, {
+      sequence: () => this.#roster.sequence,
+      roomReset: (room) => this.#resetRoster(room),
       roomEvent: (event) => this.#onRoomEvent(event),
-      sessionEvent: (event) => this.#onSessionEvent(event),
       speakers: (event) => this.emit("speakers", event.speakers),
+      hasTrack: (trackId) => this.#roster.track(trackId) !== undefined,
+      moved: (reason) => this.#onMoved(reason),
+      assigned: (media, mid, trackId, receiver) => this.#onAssigned(media, mid, trackId, receiver),
+      captionData: (data) => {
+        const caption = parseCaption(data);
+        if (caption) this.captions.receive(caption);
+      },
+      data: (data) => this.emit("data", data),
       reconnecting: () => this.#setState("reconnecting"),
-      reconnected: () => void this.#resume(),
-      closed: () => this.#close("connectionLost"),
+      reconnected: () => this.#setState("connected"),
+      closed: (reason) => this.#onClosed(reason),
     });
   }
 
   /** Joins the room that the token names. */
   static async join(options: JoinOptions): Promise<Room> {
     const room = new Room(options);
-    await room.#signaling.start();
-    try {
-      await room.#join();
-    } catch (error) {
-      await room.#signaling.stop();
-      throw error;
-    }
+    await room.#session.start();
     return room;
   }
 
   get name(): string {
-    return this.#session?.room.room ?? "";
+    return this.#session.reply?.room.room ?? "";
   }
 
   get localParticipantId(): string {
-    return this.#session?.participantId ?? "";
+    return this.#session.reply?.participantId ?? "";
   }
 
   get participants(): ParticipantInfo[] {
@@ -123,35 +130,49 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   get publications(): readonly LocalPublication[] {
-    return this.#media?.publications ?? [];
+    return this.#session.publications;
   }
 
   get subscriptions(): Subscription[] {
     return [...this.#subscriptions.values()];
   }
 
-  /** The connection below, for statistics. Replaced when the session had to be set up anew. */
+  /** The connection below, for statistics. Replaced when media is set up anew. */
   get peerConnection(): RTCPeerConnection | undefined {
-    return this.#media?.pc;
+    return this.#session.media?.pc;
+  }
+
+  /** URL of the hub it is connected to; empty while it is not. */
+  get hubUrl(): string {
+    return this.#session.hubUrl;
   }
 
   async publish(track: MediaStreamTrack, options: { source: TrackSource; name?: string; muted?: boolean }): Promise<LocalPublication> {
-    return await this.#requireMedia().publish(track, options);
+    const publication = new LocalPublication(track, options);
+    this.#session.publications.push(publication);
+    try {
+      await this.#session.negotiate((media) => media.attach(publication));
+    } catch (error) {
+      this.#forget(publication);
+      await this.#session.media?.detach(publication);
+      throw error;
+    }
+    return publication;
   }
 
   async unpublish(publication: LocalPublication): Promise<void> {
-    await this.#requireMedia().unpublish(publication);
+    if (this.#forget(publication)) await this.#session.negotiate((media) => media.detach(publication));
   }
 
   /** Tells the room that a publication is muted; the caller stops or disables the media track itself. */
   async setMuted(publication: LocalPublication, muted: boolean): Promise<void> {
     publication.muted = muted;
-    if (publication.trackId) await this.#signaling.setMuted(publication.trackId, muted);
+    await this.#session.setMuted(publication);
   }
 
   /** Starts or stops receiving a track. */
   async subscribe(trackId: string, enabled: boolean): Promise<void> {
-    await this.#signaling.subscribe(trackId, enabled);
+    await this.#session.subscribe(trackId, enabled);
   }
 
   /** Switches transcription; needs a token with the `admin` grant. */
@@ -176,90 +197,16 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   async leave(): Promise<void> {
-    if (this.#state === "closed") return;
-    const left = this.#signaling.connected ? this.#signaling.leave() : Promise.resolve();
-    this.#close("left");
-    // The server may close the connection before its answer is read; a lost goodbye it notices by itself.
-    await left.catch(() => undefined);
-    await this.#signaling.stop();
+    if (this.#state !== "closed") await this.#session.leave("left");
   }
 
-  #requireMedia(): MediaSession {
-    if (!this.#media) throw new TranscribeError("closed", "The room is closed.");
-    return this.#media;
-  }
-
-  async #join(): Promise<void> {
-    const { token, name, autoSubscribe, kinds } = this.#options;
-    const previous = this.#session;
-    this.#early = [];
-    const reply = await this.#signaling.join({
-      token,
-      autoSubscribe: autoSubscribe ?? true,
-      ...(name === undefined ? {} : { name }),
-      ...(kinds === undefined ? {} : { kinds }),
-      ...(previous ? { resume: { sessionId: previous.sessionId, resumeKey: previous.resumeKey, sequence: this.#roster.sequence } } : {}),
-    });
-    this.#session = reply;
-    this.#resetRoster(reply.room);
-    const early = this.#early;
-    this.#early = undefined;
-    for (const event of early) this.#onRoomEvent(event);
-    if (!reply.resumed || !this.#media) await this.#startMedia(reply);
-    this.#setState("connected");
-  }
-
-  async #startMedia(reply: JoinReply): Promise<void> {
-    const old = this.#media;
-    for (const subscription of this.subscriptions) this.#drop(subscription);
-    this.#pendingAssignments.clear();
-    const kinds = this.#options.kinds ?? ["audio", "video"];
-    const media = new MediaSession(
-      reply.iceServers ?? [],
-      { audio: kinds.includes("audio"), video: kinds.includes("video") },
-      (sdp, tracks) => this.#signaling.negotiate(sdp, tracks),
-      (candidate) => {
-        if (this.#signaling.connected) this.#signaling.trickle(candidate).catch((error) => console.warn("Trickle failed", error));
-      },
-    );
-    this.#media = media;
-    media.on("assigned", (a) => this.#onAssigned(a.mid, a.trackId, a.receiver));
-    media.on("captionData", (data) => {
-      const caption = parseCaption(data);
-      if (caption) this.captions.receive(caption);
-    });
-    media.on("data", (data) => this.emit("data", data));
-    media.on("state", (state) => {
-      if (this.#media === media) this.#onMediaState(state);
-    });
-    if (old) {
-      // A new session after the old one was lost: publish again what was published.
-      for (const p of old.publications) {
-        if (p.transceiver.sender.track) {
-          const transceiver = media.pc.addTransceiver(p.transceiver.sender.track, { direction: "sendonly" });
-          media.publications.push(Object.assign(p, { transceiver, trackId: undefined }));
-        }
-      }
-      old.close();
-    }
-    await media.negotiate();
-  }
-
-  async #resume(): Promise<void> {
-    try {
-      await this.#join();
-    } catch (error) {
-      console.warn("The session could not be resumed", error);
-      this.#close(error instanceof TranscribeError ? error.code : "connectionLost");
-      await this.#signaling.stop();
-    }
+  #forget(publication: LocalPublication): boolean {
+    const index = this.#session.publications.indexOf(publication);
+    if (index >= 0) this.#session.publications.splice(index, 1);
+    return index >= 0;
   }
 
   #onRoomEvent(event: RoomEvent): void {
-    if (this.#early) {
-      this.#early.push(event);
-      return;
-    }
     const applied = this.#roster.apply(event);
     if (applied === "gap") void this.#resync();
     if (applied !== "applied") return;
@@ -286,7 +233,7 @@ export class Room extends Emitter<RoomEvents> {
         this.emit("transcription", event.transcription);
         break;
       case "roomClosed":
-        this.#close(event.reason);
+        this.#session.end(event.reason);
         break;
     }
     this.emit("changed", undefined);
@@ -296,8 +243,9 @@ export class Room extends Emitter<RoomEvents> {
     if (this.#resyncing) return;
     this.#resyncing = true;
     try {
-      const reply = await this.#signaling.resync(this.#roster.sequence);
-      if (reply.snapshot) this.#resetRoster(reply.snapshot);
+      const reply = await this.#session.resync(this.#roster.sequence);
+      // An event may have overtaken the snapshot.
+      if (reply.snapshot && reply.snapshot.sequence >= this.#roster.sequence) this.#resetRoster(reply.snapshot);
       for (const event of reply.events ?? []) this.#onRoomEvent(event);
     } catch (error) {
       console.warn("Resync failed", error);
@@ -306,7 +254,7 @@ export class Room extends Emitter<RoomEvents> {
     }
   }
 
-  #resetRoster(snapshot: Parameters<Roster["reset"]>[0]): void {
+  #resetRoster(snapshot: RoomSnapshot): void {
     this.#roster.reset(snapshot);
     this.#dropWhere((s) => !this.#roster.track(s.info.id));
     this.#retryAssignments();
@@ -314,68 +262,14 @@ export class Room extends Emitter<RoomEvents> {
     this.emit("changed", undefined);
   }
 
-  #onSessionEvent(event: SessionEvent): void {
-    switch (event.type) {
-      case "assigned":
-        this.#media?.assign(event.assignments);
-        break;
-      case "needsMedia":
-        this.#media?.addReceivers(event.audio, event.video).catch((error) => console.warn("Offer failed", error));
-        break;
-      case "closed":
-        this.#onSessionClosed(event.reason);
-        break;
-      case "connected":
-        break;
-    }
+  #onMoved(reason: string): void {
+    this.#pendingAssignments.clear();
+    this.emit("moved", { reason });
+    for (const subscription of this.subscriptions) this.#drop(subscription);
   }
 
-  #onSessionClosed(reason: string): void {
-    if (this.#state === "closed") return;
-    if (reason === "timeout" || reason === "failed" || reason === "nodeShutdown") void this.#rejoin();
-    else {
-      this.#close(reason);
-      void this.#signaling.stop();
-    }
-  }
-
-  /** The media session is gone but the hub is there: set up a new one. */
-  async #rejoin(): Promise<void> {
-    if (this.#repairing || this.#state === "closed") return;
-    this.#repairing = true;
-    this.#setState("reconnecting");
-    try {
-      for (let attempt = 0; ; attempt++) {
-        try {
-          this.#session = undefined;
-          await this.#join();
-          return;
-        } catch (error) {
-          if (attempt >= 5 || (error instanceof TranscribeError && error.code.startsWith("token"))) throw error;
-          await new Promise((resolve) => setTimeout(resolve, 500 * 2 ** attempt));
-        }
-      }
-    } catch (error) {
-      this.#close(error instanceof TranscribeError ? error.code : "connectionLost");
-    } finally {
-      this.#repairing = false;
-    }
-  }
-
-  #onMediaState(state: RTCPeerConnectionState): void {
-    clearTimeout(this.#disconnectedTimer);
-    if (state === "disconnected") this.#disconnectedTimer = setTimeout(() => this.#restartIce(), 2000);
-    else if (state === "failed") this.#restartIce();
-    else if (state === "connected" && this.#signaling.connected) this.#setState("connected");
-  }
-
-  #restartIce(): void {
-    if (this.#state === "closed" || !this.#signaling.connected) return;
-    this.#setState("reconnecting");
-    this.#media?.negotiate({ iceRestart: true }).catch(() => void this.#rejoin());
-  }
-
-  #onAssigned(mid: string, trackId: string | null, receiver: RTCRtpReceiver): void {
+  #onAssigned(media: MediaSession, mid: string, trackId: string | null, receiver: RTCRtpReceiver): void {
+    if (media !== this.#session.media) return;
     this.#pendingAssignments.delete(mid);
     this.#dropWhere((s) => s.receiver === receiver);
     if (trackId === null) return;
@@ -393,9 +287,10 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   #retryAssignments(): void {
+    const { media } = this.#session;
     for (const [mid, trackId] of [...this.#pendingAssignments]) {
-      const transceiver = this.#media?.pc.getTransceivers().find((t) => t.mid === mid);
-      if (transceiver && this.#roster.track(trackId)) this.#onAssigned(mid, trackId, transceiver.receiver);
+      const transceiver = media?.pc.getTransceivers().find((t) => t.mid === mid);
+      if (media && transceiver && this.#roster.track(trackId)) this.#onAssigned(media, mid, trackId, transceiver.receiver);
     }
   }
 
@@ -409,19 +304,17 @@ export class Room extends Emitter<RoomEvents> {
     this.emit("trackUnsubscribed", subscription);
   }
 
-  #setState(state: RoomState): void {
+  #setState(state: "connected" | "reconnecting"): void {
     if (this.#state === state || this.#state === "closed") return;
     this.#state = state;
     this.emit("state", state);
+    this.emit(state === "connected" ? "reconnected" : "reconnecting", undefined);
   }
 
-  #close(reason: string): void {
-    if (this.#state === "closed") return;
+  #onClosed(reason: string): void {
     this.#state = "closed";
-    clearTimeout(this.#disconnectedTimer);
     for (const subscription of this.subscriptions) this.#drop(subscription);
     this.captions.close();
-    this.#media?.close();
     this.emit("state", "closed");
     this.emit("closed", { reason });
   }

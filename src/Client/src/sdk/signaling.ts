@@ -1,4 +1,4 @@
-import { HubConnectionBuilder, HubConnectionState, LogLevel, type HubConnection, type IRetryPolicy } from "@microsoft/signalr";
+import { HttpTransportType, HubConnectionBuilder, HubConnectionState, LogLevel, type HubConnection } from "@microsoft/signalr";
 import {
   TranscribeError,
   type ActiveSpeakers,
@@ -9,50 +9,40 @@ import {
   type PublishedMedia,
   type ResyncReply,
   type RoomEvent,
+  type RoomSnapshot,
   type SessionEvent,
 } from "./protocol";
 
 export interface SignalingHandlers {
   roomEvent(event: RoomEvent): void;
+  /** The room began again with this state. */
+  roomReset(room: RoomSnapshot): void;
   sessionEvent(event: SessionEvent): void;
   speakers(event: ActiveSpeakers): void;
-  reconnecting(): void;
-  /** The connection is back under a new id; the session must be resumed. */
-  reconnected(): void;
   /** The connection is gone for good. */
-  closed(error: Error | undefined): void;
+  closed(): void;
 }
 
-/** Waits 0, 0.5, 1, 2, 4, 5, 5 … seconds with jitter, and gives up after `giveUpMs` without a connection. */
-export class ReconnectPolicy implements IRetryPolicy {
-  constructor(private readonly giveUpMs = 120_000) {}
-
-  nextRetryDelayInMilliseconds(context: { previousRetryCount: number; elapsedMilliseconds: number }): number | null {
-    if (context.elapsedMilliseconds > this.giveUpMs) return null;
-    if (context.previousRetryCount === 0) return 0;
-    const base = Math.min(5000, 250 * 2 ** context.previousRetryCount);
-    return base * (0.75 + Math.random() / 2);
-  }
-}
-
-/** The SignalR hub `/rtc`, typed. Every refusal becomes a {@link TranscribeError}. */
+/**
+ * One connection to the SignalR hub `/rtc` of one signalling node, typed. Every refusal becomes a
+ * {@link TranscribeError}. It does not reconnect: its owner makes another, there or elsewhere.
+ */
 export class Signaling {
   readonly #connection: HubConnection;
 
-  constructor(url: string, handlers: SignalingHandlers) {
+  /** @param webSocketOnly No negotiation over HTTP first: one round trip less, and no CORS, to another origin. */
+  constructor(url: string, handlers: SignalingHandlers, webSocketOnly = false) {
     this.#connection = new HubConnectionBuilder()
-      .withUrl(url)
-      .withAutomaticReconnect(new ReconnectPolicy())
-      .configureLogging(LogLevel.Error)
+      .withUrl(url, { withCredentials: false, ...(webSocketOnly ? { transport: HttpTransportType.WebSockets, skipNegotiation: true } : {}) })
+      .configureLogging(LogLevel.None)
       .build();
     this.#connection.serverTimeoutInMilliseconds = 20_000;
     this.#connection.keepAliveIntervalInMilliseconds = 5_000;
     this.#connection.on("roomEvent", (event: RoomEvent) => handlers.roomEvent(event));
+    this.#connection.on("roomReset", (room: RoomSnapshot) => handlers.roomReset(room));
     this.#connection.on("sessionEvent", (event: SessionEvent) => handlers.sessionEvent(event));
     this.#connection.on("speakers", (event: ActiveSpeakers) => handlers.speakers(event));
-    this.#connection.onreconnecting(() => handlers.reconnecting());
-    this.#connection.onreconnected(() => handlers.reconnected());
-    this.#connection.onclose((error) => handlers.closed(error));
+    this.#connection.onclose(() => handlers.closed());
   }
 
   get connected(): boolean {
@@ -97,7 +87,12 @@ export class Signaling {
   }
 
   async #call<T>(method: string, argument: object): Promise<T> {
-    const reply = await this.#connection.invoke<HubReply<T>>(method, argument);
+    let reply: HubReply<T>;
+    try {
+      reply = await this.#connection.invoke<HubReply<T>>(method, argument);
+    } catch (error) {
+      throw new TranscribeError("unreachable", `The signalling server did not answer "${method}": ${error instanceof Error ? error.message : String(error)}`);
+    }
     if (reply.error) throw new TranscribeError(reply.error.code, reply.error.message);
     return reply.value as T;
   }
