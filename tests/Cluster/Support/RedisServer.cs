@@ -65,6 +65,12 @@ public sealed class RedisServer : IAsyncDisposable
         process.Dispose();
     }
 
+    /// <summary>Stops the server where it is (SIGSTOP): connections stay and nobody answers.</summary>
+    public void Suspend() => Signal("STOP");
+
+    /// <summary>Lets a suspended server go on (SIGCONT).</summary>
+    public void Resume() => Signal("CONT");
+
     /// <summary>Starts a killed server again on the same port, with its data or with none.</summary>
     public async Task StartAgainAsync(bool keepData)
     {
@@ -105,6 +111,12 @@ public sealed class RedisServer : IAsyncDisposable
         }
 
         throw new InvalidOperationException("There is no redis-server on the PATH. Install it: apt-get install redis-server");
+    }
+
+    private void Signal(string name)
+    {
+        using Process kill = Process.Start("kill", ["-" + name, $"{_process!.Id}"]);
+        kill.WaitForExit();
     }
 
     private static int FreePort()
