@@ -10,7 +10,7 @@ namespace Transcribe.Cluster.Nodes;
 /// One role of this process as the cluster sees it: announces it again and again, at once where something changed or Redis came back;
 /// answers <see cref="NodeSubjects.Ping"/> and <see cref="NodeSubjects.State"/>; removes it at the end.
 /// </summary>
-public sealed partial class NodeAnnouncer : IHostedService, IAsyncDisposable
+public sealed partial class NodeAnnouncer : IHostedService, IAsyncDisposable, IDisposable
 {
     private static readonly TimeSpan ShortestInterval = TimeSpan.FromMilliseconds(100);
 
@@ -122,12 +122,19 @@ public sealed partial class NodeAnnouncer : IHostedService, IAsyncDisposable
         _responders.Clear();
     }
 
+    /// <summary>Announces no more. What was announced ends with its time to live.</summary>
+    public void Dispose()
+    {
+        _connection.Reconnected -= OnReconnected;
+        _stopping.Cancel();
+    }
+
+    /// <summary>Stops, where it was started and not stopped.</summary>
     public async ValueTask DisposeAsync()
     {
         if (_announced is not null || _responders.Count > 0)
             await StopAsync(CancellationToken.None).ConfigureAwait(false);
-        _stopping.Dispose();
-        _announcing.Dispose();
+        Dispose();
     }
 
     private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -83,9 +83,9 @@ public sealed partial class NodeWatcher : IAsyncDisposable
             return;
 
         _connection.Reconnected -= OnReconnected;
-        await _stopping.CancelAsync().ConfigureAwait(false);
         lock (_lock)
             _nodes.Clear();
+        await _stopping.CancelAsync().ConfigureAwait(false);
         _stopping.Dispose();
     }
 

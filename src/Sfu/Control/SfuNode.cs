@@ -120,6 +120,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         // A container that knows the node as itself and as a hosted service disposes it twice.
         if (Interlocked.Exchange(ref _disposed, 1) != 0)
             return;
+        _announcer.Dispose();
         _stopping.Cancel();
         _metrics?.Dispose();
         foreach (SfuWorker worker in _workers)
