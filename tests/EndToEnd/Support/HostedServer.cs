@@ -49,6 +49,8 @@ public sealed class HostedServer : IAsyncDisposable
         new AccessTokenMinter(_keys, clock ?? TimeProvider.System)
             .Mint(room, participant, grants ?? new Grants { Publish = true, Subscribe = true, PublishData = true }, timeToLive: timeToLive);
 
+    public IServiceProvider Services => _app.Services;
+
     public string BasicCredentials => Convert.ToBase64String(System.Text.Encoding.UTF8.GetBytes($"{_keys.Signing.Key}:{_keys.Signing.Secret}"));
 
     public string ApiKey => _keys.Signing.Key;

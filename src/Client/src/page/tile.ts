@@ -54,12 +54,17 @@ export class Tile {
   }
 
   setStale(stale: boolean): void {
-    this.element.classList.toggle("stale", stale && !this.#video.hidden);
+    const shows = stale && !this.#video.hidden;
+    this.element.classList.toggle("stale", shows);
+    // A paused video keeps its last picture when its track ends; a playing one turns black.
+    if (shows) this.#video.pause();
   }
 
   showCamera(track: MediaStreamTrack | undefined): void {
+    const paused = this.stale;
     this.setStale(false);
     this.#video.srcObject = track ? new MediaStream([track]) : null;
+    if (track && paused) this.#video.play().catch((error) => console.warn("A picture cannot be played", error));
     this.#video.hidden = !track;
     this.#avatar.hidden = !!track;
   }

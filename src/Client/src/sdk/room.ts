@@ -117,6 +117,11 @@ export class Room extends Emitter<RoomEvents> {
     return this.#session.reply?.participantId ?? "";
   }
 
+  /** The server's id of this session, for its logs; another one after `moved` with "rejoined". */
+  get sessionId(): string {
+    return this.#session.reply?.sessionId ?? "";
+  }
+
   get participants(): ParticipantInfo[] {
     return this.#roster.participants;
   }
