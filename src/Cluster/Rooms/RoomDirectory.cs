@@ -7,9 +7,12 @@ namespace Transcribe.Cluster.Rooms;
 /// <remarks>
 /// A participant with its tracks is one key; a room is one key whose version every joiner changes, so that a last leaver
 /// can only delete a room that nobody came to meanwhile. The number of an event is its number in the room's log.
-/// Changes of one room are serialised within a process.
+/// Changes of one room are serialised: within a process, and by a short lease between processes, so that the order of the log is
+/// the order on the bus, and no event falls between two lives of a room.
 /// </remarks>
-public sealed class RoomDirectory(IStateStore state, IEventLog log, IMessageBus bus, TimeProvider time) : IRoomDirectory
+/// <param name="leases">Null where no other process shares the state.</param>
+public sealed partial class RoomDirectory(
+    IStateStore state, IEventLog log, IMessageBus bus, TimeProvider time, ILeaseStore? leases = null) : IRoomDirectory
 {
     /// <summary>How many events of a room are kept for resyncs, at least.</summary>
     public const int KeptEvents = 512;
@@ -233,7 +236,13 @@ public sealed class RoomDirectory(IStateStore state, IEventLog log, IMessageBus 
         IReadOnlyList<StateEntry> rooms = await state.ListAsync(RoomPrefix, cancellationToken).ConfigureAwait(false);
         var summaries = new List<RoomSummary>(rooms.Count);
         foreach (StateEntry entry in rooms)
-            summaries.Add(await SummarizeAsync(entry, cancellationToken).ConfigureAwait(false));
+        {
+            RoomSummary summary = await SummarizeAsync(entry, cancellationToken).ConfigureAwait(false);
+            if (summary.Participants > 0)
+                summaries.Add(summary);
+            else
+                await EndIfEmptyAsync(summary.Room, cancellationToken).ConfigureAwait(false);
+        }
 
         return summaries;
     }
@@ -432,18 +441,6 @@ public sealed class RoomDirectory(IStateStore state, IEventLog log, IMessageBus 
     private async ValueTask<T?> ReadAsync<T>(string key, CancellationToken cancellationToken)
         where T : class =>
         await state.GetAsync(key, cancellationToken).ConfigureAwait(false) is { } entry ? ClusterJson.Deserialize<T>(entry.Value) : null;
-
-    private async ValueTask<IDisposable> LockAsync(string room, CancellationToken cancellationToken)
-    {
-        SemaphoreSlim semaphore = _locks[(uint)string.GetHashCode(room, StringComparison.Ordinal) % (uint)_locks.Length];
-        await semaphore.WaitAsync(cancellationToken).ConfigureAwait(false);
-        return new Held(semaphore);
-    }
-
-    private sealed class Held(SemaphoreSlim semaphore) : IDisposable
-    {
-        public void Dispose() => semaphore.Release();
-    }
 
     private sealed record RoomRecord(string Room, DateTimeOffset CreatedAt);
 
