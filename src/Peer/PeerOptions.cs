@@ -23,6 +23,9 @@ public sealed record PeerOptions
     /// </summary>
     public Func<CancellationToken, ValueTask<IReadOnlyList<Uri>>>? FindSignaling { get; init; }
 
+    /// <summary>Region this client is near to, told to the Director where that is asked; null where unknown.</summary>
+    public string? Region { get; init; }
+
     /// <summary>Access token for the room. Never logged.</summary>
     public required string Token { get; init; }
 

@@ -52,7 +52,7 @@ public sealed partial class RoomClient
     }
 
     private static bool IsOfNode(PeerException e) =>
-        e.Code is PeerException.Unreachable or "unavailable" or "internal" or "rate_limited" or "room_full" or "session_not_found";
+        e.Code is PeerException.Unreachable or "unavailable" or "no_capacity" or "internal" or "rate_limited" or "room_full" or "session_not_found";
 
     private static bool EndsForGood(string reason) => reason is not ("timeout" or "failed" or "nodeShutdown" or "nodeLost");
 

@@ -43,7 +43,7 @@ internal sealed class SignalingUrls(PeerOptions options)
     {
         // One request in a long while: no connection is kept for it.
         using var http = new HttpClient { Timeout = FindTimeout };
-        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(options.ServerUrl, "/v1/join"));
+        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(options.ServerUrl, options.Region is { } region ? $"/v1/join?region={Uri.EscapeDataString(region)}" : "/v1/join"));
         request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", options.Token);
         try
         {

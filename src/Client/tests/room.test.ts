@@ -42,8 +42,8 @@ describe("Room.join", () => {
       return Promise.resolve(new Response(JSON.stringify({ hubUrl: "http://a/rtc", hubUrls: ["http://a/rtc", "http://b/rtc"] })));
     });
     net.dead.add("http://a/rtc");
-    const room = await join();
-    expect(asked).toEqual([["http://test/v1/join", "Bearer t"]]);
+    const room = await Room.join({ url: "http://test", token: "t", region: "eu west" });
+    expect(asked).toEqual([["http://test/v1/join?region=eu%20west", "Bearer t"]]);
     expect(room.hubUrl).toBe("http://b/rtc");
     // Another origin: over WebSockets alone.
     expect(net.hub.webSocketOnly).toBe(true);

@@ -93,7 +93,8 @@ export function showLobby(app: HTMLElement, notice?: string): void {
       localStorage.setItem("transcribe.name", name.value.trim());
       localStorage.setItem("transcribe.room", room.value.trim());
       saveDevices({ microphone: microphones.value, camera: cameras.value });
-      const joined = await join({ token, name: name.value.trim() });
+      const region = query.get("region");
+      const joined = await join({ token, name: name.value.trim(), ...(region ? { region } : {}) });
       meter.close();
       const meeting = new Meeting(app, joined, {
         admin: readClaims(token).admin === true,

@@ -2,12 +2,17 @@
 export class Hubs {
   readonly #origin: string;
   readonly #token: string;
+  readonly #region: string | undefined;
   #known: string[];
 
-  /** @param given Hub URLs, the best first; without them the server at `origin` is asked. */
-  constructor(origin: string, token: string, given?: string[]) {
+  /**
+   * @param region The one the client is near to, by its name in the cluster.
+   * @param given Hub URLs, the best first; without them the server at `origin` is asked.
+   */
+  constructor(origin: string, token: string, region?: string, given?: string[]) {
     this.#origin = origin;
     this.#token = token;
+    this.#region = region;
     this.#known = given && given.length > 0 ? [...given] : [];
   }
 
@@ -19,7 +24,7 @@ export class Hubs {
   /** Asks the Director for the nodes that live now; where it does not answer, those known stay. */
   async find(): Promise<void> {
     try {
-      const response = await fetch(`${this.#origin}/v1/join`, {
+      const response = await fetch(`${this.#origin}/v1/join${this.#region ? `?region=${encodeURIComponent(this.#region)}` : ""}`, {
         method: "POST",
         credentials: "omit",
         headers: { authorization: `Bearer ${this.#token}` },

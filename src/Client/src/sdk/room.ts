@@ -28,6 +28,8 @@ export interface JoinOptions {
   autoSubscribe?: boolean;
   /** Kinds of media to receive. Default both. */
   kinds?: TrackKind[];
+  /** Region the client is near to, by its name in the cluster. */
+  region?: string;
   /** URLs of the signalling nodes' hubs, the best first. Without them the server is asked (`POST /v1/join`). */
   hubUrls?: string[];
 }

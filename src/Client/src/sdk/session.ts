@@ -11,6 +11,7 @@ export interface SessionOptions {
   name?: string;
   autoSubscribe?: boolean;
   kinds?: TrackKind[];
+  region?: string;
   hubUrls?: string[];
 }
 
@@ -51,7 +52,7 @@ const GiveUpMs = 120_000;
 /** New sessions without media in one of them, after which the room is given up. */
 const MaxRejoins = 8;
 
-const OfNode = new Set(["unreachable", "unavailable", "internal", "rate_limited", "room_full", "session_not_found"]);
+const OfNode = new Set(["unreachable", "unavailable", "no_capacity", "internal", "rate_limited", "room_full", "session_not_found"]);
 const Transient = new Set(["unreachable", "unavailable", "internal", "rate_limited"]);
 const Rejoinable = new Set(["timeout", "failed", "nodeShutdown", "nodeLost"]);
 
@@ -90,7 +91,7 @@ export class Session {
   constructor(options: SessionOptions, host: SessionHost) {
     this.#options = options;
     this.#host = host;
-    this.#hubs = new Hubs(options.url, options.token, options.hubUrls);
+    this.#hubs = new Hubs(options.url, options.token, options.region, options.hubUrls);
   }
 
   get reply(): JoinReply | undefined {
