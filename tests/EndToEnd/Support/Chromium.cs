@@ -34,7 +34,8 @@ public sealed class Chromium : IAsyncDisposable
     public Task<IPage> JoinAsync(TranscribeServer server, string name, string token) => JoinAsync(server.Url, name, token);
 
     /// <summary>As the other, at an origin.</summary>
-    public async Task<IPage> JoinAsync(Uri origin, string name, string token)
+    /// <param name="query">Further parameters of the page's address, from "&amp;" on.</param>
+    public async Task<IPage> JoinAsync(Uri origin, string name, string token, string query = "")
     {
         IBrowserContext context = await _browser.NewContextAsync(new BrowserNewContextOptions
         {
@@ -44,7 +45,7 @@ public sealed class Chromium : IAsyncDisposable
         IPage page = await context.NewPageAsync();
         page.Console += (_, message) => Console.WriteLine($"[{name}] {message.Type}: {message.Text}");
         page.PageError += (_, error) => Console.WriteLine($"[{name}] error: {error}");
-        await page.GotoAsync($"{origin}?name={name}#token={token}");
+        await page.GotoAsync($"{origin}?name={name}{query}#token={token}");
         await page.Locator("#join").ClickAsync();
         await page.WaitForFunctionAsync("() => window.transcribeRoom?.state === 'connected'", null, new PageWaitForFunctionOptions { Timeout = 20_000 });
         return page;
