@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text.Json;
+using Microsoft.Extensions.DependencyInjection;
 using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Rooms;
@@ -116,6 +117,19 @@ public class RoomTests
         Assert.Equal(HttpStatusCode.OK, (await server.SendAsync(HttpMethod.Get, "/readyz", token: "")).StatusCode);
         await server.Nodes.AnnounceAsync(new NodeInfo("n1", NodeRole.Sfu, "x", State: NodeState.Draining));
         await DirectorServer.AssertProblemAsync(await server.SendAsync(HttpMethod.Get, "/readyz", token: ""), HttpStatusCode.ServiceUnavailable, "not_ready");
+    }
+
+    [Fact]
+    public async Task While_the_cluster_is_out_of_reach_the_director_lives_and_is_not_ready()
+    {
+        var connection = new SwitchedConnection();
+        await using DirectorServer server = await DirectorServer.StartAsync(configure: services => services.AddSingleton<IClusterConnection>(connection));
+        await server.AnnounceNodeAsync();
+        connection.IsConnected = false;
+        await DirectorServer.AssertProblemAsync(await server.SendAsync(HttpMethod.Get, "/readyz", token: ""), HttpStatusCode.ServiceUnavailable, "not_ready");
+        Assert.Equal(HttpStatusCode.OK, (await server.SendAsync(HttpMethod.Get, "/healthz", token: "")).StatusCode);
+        connection.IsConnected = true;
+        Assert.Equal(HttpStatusCode.OK, (await server.SendAsync(HttpMethod.Get, "/readyz", token: "")).StatusCode);
     }
 
     [Fact]

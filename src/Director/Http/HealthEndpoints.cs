@@ -16,8 +16,8 @@ internal static class HealthEndpoints
     {
         endpoints.MapGet("/healthz", () => Results.Ok(new Health("ok")))
             .Produces<Health>().WithTags("Health").WithSummary("Liveness: the process answers");
-        endpoints.MapGet("/readyz", async (HttpContext http, IStateStore state, INodeDirectory nodes) =>
-                await ProblemAsync(state, nodes, http.RequestAborted) is { } problem
+        endpoints.MapGet("/readyz", async (HttpContext http, IClusterConnection connection, IStateStore state, INodeDirectory nodes) =>
+                await ProblemAsync(connection, state, nodes, http.RequestAborted) is { } problem
                     ? throw new ApiProblem(StatusCodes.Status503ServiceUnavailable, "not_ready", problem)
                     : Results.Ok(new Health("ready")))
             .AddEndpointFilter(ApiFilter.AnswerProblemsAsync)
@@ -25,8 +25,12 @@ internal static class HealthEndpoints
             .WithTags("Health").WithSummary("Readiness: the state store answers and there is a media server");
     }
 
-    private static async Task<string?> ProblemAsync(IStateStore state, INodeDirectory nodes, CancellationToken cancellationToken)
+    private static async Task<string?> ProblemAsync(
+        IClusterConnection connection, IStateStore state, INodeDirectory nodes, CancellationToken cancellationToken)
     {
+        if (!connection.IsConnected)
+            return "Redis does not answer. Calls go on; nobody can join until it is back.";
+
         try
         {
             await state.GetAsync("readyz", cancellationToken).AsTask().WaitAsync(Timeout, cancellationToken);

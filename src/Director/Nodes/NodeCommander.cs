@@ -8,6 +8,8 @@ namespace Transcribe.Director.Nodes;
 /// <summary>Gives drain orders and withdraws them. For the admin API and for scaling.</summary>
 internal sealed partial class NodeCommander(DrainStore drains, IMessageBus bus, TimeProvider time, ILogger<NodeCommander> log)
 {
+    private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(1);
+
     public async ValueTask<Drain> DrainAsync(NodeInfo node, TimeSpan deadline, string by, CancellationToken cancellationToken = default)
     {
         DateTimeOffset now = time.GetUtcNow();
@@ -29,9 +31,18 @@ internal sealed partial class NodeCommander(DrainStore drains, IMessageBus bus, 
         return true;
     }
 
-    /// <summary>An event, not a request: who missed it is told again (<see cref="DrainKeeper"/>).</summary>
-    public async ValueTask TellAsync(NodeRole role, string id, NodeState state, CancellationToken cancellationToken = default) =>
-        await bus.PublishAsync(NodeSubjects.State(role, id), new SetNodeState(state), cancellationToken);
+    /// <summary>Tells the node. One that does not answer is told again while the order stands (<see cref="DrainKeeper"/>).</summary>
+    public async ValueTask TellAsync(NodeRole role, string id, NodeState state, CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            await bus.RequestAsync<SetNodeState, Pong>(NodeSubjects.State(role, id), new SetNodeState(state), Timeout, cancellationToken);
+        }
+        catch (BusException e)
+        {
+            LogUnheard(role, id, state, e.Code);
+        }
+    }
 
     public async ValueTask MoveAsync(MoveSessions move, CancellationToken cancellationToken = default) =>
         await bus.PublishAsync(SignalingSubjects.Move, move, cancellationToken);
@@ -41,4 +52,7 @@ internal sealed partial class NodeCommander(DrainStore drains, IMessageBus bus, 
 
     [LoggerMessage(4102, LogLevel.Information, "{Role} node {Node} takes new sessions again")]
     private partial void LogWithdrawn(NodeRole role, string node);
+
+    [LoggerMessage(4103, LogLevel.Debug, "{Role} node {Node} was told to be {State} and did not answer: {Code}")]
+    private partial void LogUnheard(NodeRole role, string node, NodeState state, string code);
 }

@@ -13,6 +13,9 @@ internal sealed partial class NodeLoadMeter(IReadOnlyList<SfuWorker> workers, Sf
     /// <summary>A join costs a moment of CPU: what counts for placement is a few seconds of it.</summary>
     private static readonly TimeSpan CpuMemory = TimeSpan.FromSeconds(2);
 
+    /// <summary>A rate over less than this says nothing.</summary>
+    private static readonly TimeSpan Shortest = TimeSpan.FromMilliseconds(100);
+
     private readonly ThreadClock[] _clocks = [.. workers.Select(_ => new ThreadClock(clock))];
     private readonly Lock _lock = new();
     private NodeLoad _last = new(0, 0, 0, 0);
@@ -29,7 +32,7 @@ internal sealed partial class NodeLoadMeter(IReadOnlyList<SfuWorker> workers, Sf
         Limits = new NodeLoad(limits.MaxTracks, limits.MaxPacketsPerSecond, limits.MaxCpu, limits.MaxEgressBitsPerSecond),
     };
 
-    /// <summary>The load since the sample before; the same one again where no time has passed.</summary>
+    /// <summary>The load since the sample before; the same one again where hardly any time has passed.</summary>
     internal NodeLoad Sample()
     {
         lock (_lock)
@@ -40,7 +43,10 @@ internal sealed partial class NodeLoadMeter(IReadOnlyList<SfuWorker> workers, Sf
             TimeSpan processTime = OperatingSystem.IsLinux() ? TimeSpan.Zero : Environment.CpuUsage.TotalTime;
             int tracks = workers.Sum(worker => worker.Counters.Publications + worker.Counters.Downtracks);
             double seconds = _at is { } before ? clock.GetElapsedTime(before, now).TotalSeconds : 0;
-            if (seconds > 0)
+            if (_at is not null && seconds < Shortest.TotalSeconds)
+                return _last = _last with { Tracks = tracks };
+
+            if (_at is not null)
             {
                 double share = OperatingSystem.IsLinux()
                     ? _clocks.Sum(thread => thread.Share) / workers.Count

@@ -57,10 +57,12 @@ internal sealed class Backstage
         if (!heeds)
             return;
 
-        await Bus.SubscribeAsync<SetNodeState>(NodeSubjects.State(NodeRole.Sfu, id), async (set, _) =>
+        await Bus.RespondAsync<SetNodeState, Pong>(NodeSubjects.State(NodeRole.Sfu, id), async (set, _) =>
         {
             if (_nodes.ContainsKey(id))
                 await ChangeAsync(id, node => node with { State = set.State });
+
+            return new Pong(id, set.State);
         });
     }
 
