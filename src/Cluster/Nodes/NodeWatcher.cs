@@ -133,7 +133,7 @@ public sealed partial class NodeWatcher : IAsyncDisposable
                 {
                     (noResponders, timeouts) = (0, 0);
                 }
-                else
+                else if (failure is not null)
                 {
                     if (failure == BusException.NoResponder)
                         noResponders++;
@@ -141,7 +141,7 @@ public sealed partial class NodeWatcher : IAsyncDisposable
                         timeouts++;
 
                     if (noResponders >= NoResponders || noResponders + timeouts >= Failures)
-                        Dead(node, new NodeLost(node.Role, node.Id, failure!));
+                        Dead(node, new NodeLost(node.Role, node.Id, failure));
                     else
                         wait = failure == BusException.NoResponder ? Recheck : TimeSpan.Zero;
                 }
@@ -162,13 +162,16 @@ public sealed partial class NodeWatcher : IAsyncDisposable
 
     private async Task<(string? Failure, Pong? Pong)> PingAsync(Watched node, CancellationToken token)
     {
+        long asked = _time.GetTimestamp();
         try
         {
             return (null, await _bus.RequestAsync<Ping, Pong>(NodeSubjects.Ping(node.Role, node.Id), new Ping(), Timeout, token).ConfigureAwait(false));
         }
         catch (BusException e) when (e.Code is BusException.NoResponder or BusException.Timeout)
         {
-            return (e.Code, null);
+            // A time-out that itself comes late tells of our own slowness, not of the node's.
+            bool late = e.Code == BusException.Timeout && _time.GetElapsedTime(asked) > Timeout * 1.5;
+            return (late ? null : e.Code, null);
         }
         catch (BusException e) when (e.Code == BusException.Unavailable)
         {

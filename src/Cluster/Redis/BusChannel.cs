@@ -64,6 +64,8 @@ internal sealed class BusChannel(RedisClusterConnection redis, string name, Acti
             // Redis is away. What the library began is taken back, so that the next try does not subscribe twice.
             if (_queue is null)
                 Forget();
+            if (_wanted)
+                redis.RestoreSoon();
         }
         finally
         {

@@ -26,7 +26,9 @@ internal sealed partial class RedisClusterConnection : IClusterConnection, IAsyn
     private readonly Task _loop;
     private volatile TaskCompletionSource _probe = new();
     private volatile bool _connected;
+    private volatile bool _incomplete;
     private bool _probing;
+    private int _failures;
     private string? _epoch;
     private int _disposed;
 
@@ -66,6 +68,13 @@ internal sealed partial class RedisClusterConnection : IClusterConnection, IAsyn
     public ISubscriber Subscriber { get; }
 
     public CancellationToken Stopping => _stopping.Token;
+
+    /// <summary>A subscription could not be made though the connection seems to be there: it is tried again soon.</summary>
+    public void RestoreSoon()
+    {
+        _incomplete = true;
+        Wake();
+    }
 
     /// <summary>Waits for a command; a Redis that is away is a <see cref="ClusterUnavailableException"/>.</summary>
     public async ValueTask<T> RunAsync<T>(Task<T> command, CancellationToken cancellationToken)
@@ -198,7 +207,7 @@ internal sealed partial class RedisClusterConnection : IClusterConnection, IAsyn
             {
                 await _wake.WaitAsync(_connected ? CheckInterval : RetryInterval, _stopping.Token).ConfigureAwait(false);
                 await CheckAsync().ConfigureAwait(false);
-                if (!_connected)
+                if (!_connected || _incomplete)
                     await Task.Delay(RetryInterval, _stopping.Token).ConfigureAwait(false);
             }
             catch (OperationCanceledException) when (_stopping.IsCancellationRequested)
@@ -207,7 +216,9 @@ internal sealed partial class RedisClusterConnection : IClusterConnection, IAsyn
             }
             catch (Exception e) when (IsAway(e) || e is RedisException)
             {
-                Lost();
+                // A closed connection is told by its event; one late answer may be this machine's own slowness.
+                if (++_failures > 1)
+                    Lost();
             }
             catch (Exception e)
             {
@@ -227,16 +238,19 @@ internal sealed partial class RedisClusterConnection : IClusterConnection, IAsyn
                 return;
         }
 
+        _failures = 0;
+        if (!_connected || _incomplete)
+        {
+            _incomplete = false;
+            if (RestoreSubscriptions is { } restore)
+                await restore().ConfigureAwait(false);
+        }
+
         if (_connected && epoch == _epoch)
             return;
 
         if (!_connected)
-        {
-            if (RestoreSubscriptions is { } restore)
-                await restore().ConfigureAwait(false);
-            if (!await ProbeAsync().ConfigureAwait(false))
-                return;
-        }
+            await ProbeAsync().ConfigureAwait(false);
 
         bool lost = epoch != _epoch;
         _epoch = epoch;
@@ -255,8 +269,8 @@ internal sealed partial class RedisClusterConnection : IClusterConnection, IAsyn
         }
     }
 
-    /// <summary>Sends a message to itself: true when it came back, after every subscription made before.</summary>
-    private async Task<bool> ProbeAsync()
+    /// <summary>Sends a message to itself and waits until it is back, after every subscription made before.</summary>
+    private async Task ProbeAsync()
     {
         if (!_probing)
         {
@@ -269,7 +283,6 @@ internal sealed partial class RedisClusterConnection : IClusterConnection, IAsyn
         await Subscriber.PingAsync().ConfigureAwait(false);
         await Subscriber.PublishAsync(_probeChannel, "?").ConfigureAwait(false);
         await _probe.Task.WaitAsync(ProbeTimeout, _stopping.Token).ConfigureAwait(false);
-        return true;
     }
 
     [LoggerMessage(1101, LogLevel.Warning, "Redis at {Servers} is away: media goes on, what needs the cluster waits")]

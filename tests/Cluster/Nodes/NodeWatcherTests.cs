@@ -79,6 +79,16 @@ public sealed class NodeWatcherTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Timeouts_that_come_late_tell_nothing_of_the_node()
+    {
+        using IDisposable watch = Watch();
+        _bus.Mode = Behaviour.LateTimeout;
+        await PlayAsync(TimeSpan.FromSeconds(10));
+        Assert.InRange(_bus.Pings, 5, 8);
+        Assert.Empty(_told);
+    }
+
+    [Fact]
     public async Task Nobody_is_dead_while_our_own_bus_is_away_or_only_just_back()
     {
         using IDisposable watch = Watch();
@@ -205,6 +215,7 @@ public sealed class NodeWatcherTests : IAsyncDisposable
         Alive,
         NoResponder,
         Silent,
+        LateTimeout,
         Unavailable,
     }
 
@@ -235,8 +246,8 @@ public sealed class NodeWatcherTests : IAsyncDisposable
                     throw new BusException(BusException.NoResponder, "nobody");
                 case Behaviour.Unavailable:
                     throw new BusException(BusException.Unavailable, "away");
-                case Behaviour.Silent:
-                    await Task.Delay(timeout, time, cancellationToken);
+                case Behaviour.Silent or Behaviour.LateTimeout:
+                    await Task.Delay(mode == Behaviour.Silent ? timeout : timeout * 2, time, cancellationToken);
                     throw new BusException(BusException.Timeout, "late");
                 default:
                     return (TReply)(object)new Pong("n1", NodeState.Active, Instance);
