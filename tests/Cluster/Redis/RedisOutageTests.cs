@@ -85,6 +85,79 @@ public sealed class RedisOutageTests(ITestOutputHelper output) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Subscriptions_that_come_and_go_while_Redis_does_are_right_in_the_end()
+    {
+        const int Subjects = 20;
+        await using var a = new RedisMember(_server);
+        await using var b = new RedisMember(_server);
+        int[] heard = new int[Subjects];
+        var subscriptions = new IAsyncDisposable?[Subjects];
+        var responders = new IAsyncDisposable?[Subjects];
+        using var over = new CancellationTokenSource();
+        Task[] churn = [.. Enumerable.Range(0, Subjects).Select(i => Task.Run(async () =>
+        {
+            var random = new Random(i);
+            while (!over.IsCancellationRequested)
+            {
+                if (subscriptions[i] is { } subscribed)
+                {
+                    (subscriptions[i], IAsyncDisposable responder) = (null, responders[i]!);
+                    await subscribed.DisposeAsync();
+                    await responder.DisposeAsync();
+                }
+                else
+                {
+                    responders[i] = await a.Bus.RespondAsync<Number, Number>($"s.{i}", (n, _) => ValueTask.FromResult(n));
+                    subscriptions[i] = await a.Bus.SubscribeAsync<Number>($"s.{i}", (_, _) =>
+                    {
+                        Interlocked.Increment(ref heard[i]);
+                        return ValueTask.CompletedTask;
+                    });
+                }
+
+                await Task.Delay(random.Next(20));
+            }
+        }))];
+        for (int round = 0; round < 4; round++)
+        {
+            await Task.Delay(200);
+            await _server.KillAsync();
+            await Task.Delay(150);
+            await _server.StartAgainAsync(keepData: round % 2 == 0);
+        }
+
+        await over.CancelAsync();
+        await Task.WhenAll(churn).WaitAsync(Patience);
+        await UntilAsync(() => a.Connection.IsConnected && b.Connection.IsConnected);
+        output.WriteLine($"{subscriptions.Count(s => s is not null)} of {Subjects} subjects are subscribed in the end.");
+        for (int i = 0; i < Subjects; i++)
+        {
+            bool there = subscriptions[i] is not null;
+            await UntilAsync(async () => await AnswersAsync(b, $"s.{i}") == there);
+            int before = Volatile.Read(ref heard[i]);
+            await b.Bus.PublishAsync($"s.{i}", new Number(1));
+            if (there)
+                await UntilAsync(() => Volatile.Read(ref heard[i]) > before);
+            Assert.True(await AnswersAsync(b, $"s.{i}") == there);
+            Assert.Equal(there ? before + 1 : before, Volatile.Read(ref heard[i]));
+        }
+
+        Assert.Equal(0, a.Bus.Drops[BusDrop.Replayed]);
+
+        static async Task<bool> AnswersAsync(RedisMember asker, string subject)
+        {
+            try
+            {
+                return (await asker.Bus.RequestAsync<Number, Number>(subject, new Number(7), Patience)).Value == 7;
+            }
+            catch (BusException e) when (e.Code == BusException.NoResponder)
+            {
+                return false;
+            }
+        }
+    }
+
+    [Fact]
     public async Task Lost_data_is_noticed_without_a_lost_connection()
     {
         await using var member = new RedisMember(_server);
