@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.State;
 using Transcribe.Cluster.Tokens;
 using Transcribe.Director.Tests.Support;
 
@@ -31,6 +32,26 @@ public class RoomTests
 
         // An API key is no participant.
         await DirectorServer.AssertProblemAsync(await server.SendAsync(HttpMethod.Post, "/v1/join"), HttpStatusCode.Unauthorized, "credentials_missing");
+    }
+
+    [Fact]
+    public async Task While_the_store_is_away_callers_are_told_to_come_back()
+    {
+        await using DirectorServer server = await DirectorServer.StartAsync(
+            configure: services => services.AddSingleton<INodeDirectory>(new NodesAway()));
+        HttpResponseMessage response = await server.SendAsync(HttpMethod.Post, "/v1/join", token: server.Token());
+        Assert.NotNull(response.Headers.RetryAfter);
+        await DirectorServer.AssertProblemAsync(response, HttpStatusCode.ServiceUnavailable, "unavailable");
+    }
+
+    private sealed class NodesAway : INodeDirectory
+    {
+        public ValueTask AnnounceAsync(NodeInfo node, CancellationToken cancellationToken = default) => throw new ClusterUnavailableException("away");
+
+        public ValueTask RemoveAsync(NodeRole role, string id, CancellationToken cancellationToken = default) => throw new ClusterUnavailableException("away");
+
+        public ValueTask<IReadOnlyList<NodeInfo>> ListAsync(NodeRole role, CancellationToken cancellationToken = default) =>
+            throw new ClusterUnavailableException("away");
     }
 
     [Fact]

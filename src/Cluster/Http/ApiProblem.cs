@@ -20,6 +20,10 @@ public sealed class ApiProblem(int status, string code, string message) : Except
 
     public static ApiProblem NotFound(string message, string code = "not_found") => new(StatusCodes.Status404NotFound, code, message);
 
+    /// <summary>503 while Redis is away. The exception's own message names addresses and is for the log.</summary>
+    public static ApiProblem Unavailable() =>
+        new(StatusCodes.Status503ServiceUnavailable, "unavailable", "The cluster's store is away for the moment; running calls go on. Try again in a few seconds.");
+
     /// <summary>The answer; counted among the <see cref="Refusals"/>.</summary>
     /// <param name="surface">See <see cref="Refusals.Count"/>.</param>
     public IResult ToResult(string surface)

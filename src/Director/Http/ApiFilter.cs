@@ -1,4 +1,7 @@
 using Microsoft.AspNetCore.Http;
+using Transcribe.Cluster.Bus;
+using Transcribe.Cluster.Http;
+using Transcribe.Cluster.State;
 
 namespace Transcribe.Director.Http;
 
@@ -16,6 +19,14 @@ internal static class ApiFilter
         catch (ApiProblem problem)
         {
             return problem.ToResult("api");
+        }
+        catch (ClusterUnavailableException)
+        {
+            return ApiProblem.Unavailable().ToResult("api");
+        }
+        catch (BusException e) when (e.Code == BusException.Unavailable)
+        {
+            return ApiProblem.Unavailable().ToResult("api");
         }
     }
 }

@@ -5,6 +5,7 @@ using Transcribe.Cluster;
 using Transcribe.Cluster.Bus;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Sfu;
+using Transcribe.Cluster.State;
 using Transcribe.Cluster.Tokens;
 using Transcribe.Signaling.Sessions;
 
@@ -163,6 +164,11 @@ internal sealed partial class RtcHub(
         catch (OperationCanceledException)
         {
             return Refuse<T>(SessionException.Unavailable, "The call was given up; try again.");
+        }
+        catch (ClusterUnavailableException)
+        {
+            LogRefused(SessionException.Unavailable);
+            return Refuse<T>(SessionException.Unavailable, "The cluster's store is away for the moment; the call goes on. Try again in a few seconds.");
         }
         catch (Exception e)
         {

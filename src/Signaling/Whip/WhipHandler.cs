@@ -9,6 +9,7 @@ using Transcribe.Cluster.Http;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Rooms;
 using Transcribe.Cluster.Sfu;
+using Transcribe.Cluster.State;
 using Transcribe.Cluster.Tokens;
 using Transcribe.Signaling.Sessions;
 
@@ -289,6 +290,12 @@ internal sealed partial class WhipHandler(
         {
             LogRefused(e.Code);
             return Problem(SessionException.From(e)).ToResult(Surface);
+        }
+        catch (ClusterUnavailableException)
+        {
+            ApiProblem away = ApiProblem.Unavailable();
+            LogRefused(away.Code);
+            return away.ToResult(Surface);
         }
     }
 
