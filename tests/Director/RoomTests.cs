@@ -153,6 +153,23 @@ public class RoomTests
         Assert.Equal(HttpStatusCode.OK, (await server.SendAsync(HttpMethod.Get, "/readyz", token: "")).StatusCode);
     }
 
+    [Theory]
+    [InlineData("POST", "/v1/join", true)]
+    [InlineData("GET", "/v1/rooms", false)]
+    [InlineData("GET", "/v1/nodes", false)]
+    [InlineData("POST", "/v1/nodes/n1/drain", false)]
+    [InlineData("PUT", "/v1/rooms/demo/transcription", false)]
+    [InlineData("GET", "/readyz", false)]
+    public async Task While_the_store_is_out_of_reach_the_answer_is_to_come_back(string method, string path, bool bearer)
+    {
+        await using DirectorServer server = await DirectorServer.StartAsync(configure: services => services.AddSingleton<IStateStore>(new AbsentStore()));
+        HttpResponseMessage response = await server.SendAsync(
+            new HttpMethod(method), path, method == "PUT" ? """{"enabled":true}""" : null, bearer ? server.Token() : null);
+        Assert.NotNull(response.Headers.RetryAfter);
+        string detail = await DirectorServer.AssertProblemAsync(response, HttpStatusCode.ServiceUnavailable, path == "/readyz" ? "not_ready" : "unavailable");
+        Assert.DoesNotContain("10.0.0.1", detail, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_page_of_another_origin_may_call()
     {

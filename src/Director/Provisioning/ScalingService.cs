@@ -56,24 +56,29 @@ internal sealed partial class ScalingService(
     {
         LogStarted(provisioner.Name, options.Policy.MinNodes, options.Policy.MaxNodes, options.Policy.Headroom);
         using var timer = new PeriodicTimer(Interval, time);
+        string? complaint = null;
         void OnReconnected(ClusterReconnected _) => _awayAt = time.GetUtcNow();
         connection.Reconnected += OnReconnected;
         try
         {
             while (await timer.WaitForNextTickAsync(stoppingToken))
             {
+                string? wrong = null;
                 try
                 {
                     await RunOnceAsync(stoppingToken);
                 }
-                catch (ProvisioningException e)
-                {
-                    LogFailed(e, e.Message);
-                }
                 catch (Exception e) when (e is not OperationCanceledException)
                 {
-                    LogAway(e);
+                    // Once each time something new is wrong: an outage lasts many ticks.
+                    wrong = e is ProvisioningException ? e.Message : e.GetType().Name;
+                    if (wrong != complaint && e is ProvisioningException)
+                        LogFailed(e, e.Message);
+                    else if (wrong != complaint)
+                        LogAway(e);
                 }
+
+                complaint = wrong;
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
@@ -180,7 +185,7 @@ internal sealed partial class ScalingService(
     {
         string[] dead = [.. _awaited.Where(id => ours.All(node => node.Id != id))];
         _awaited.ExceptWith(dead);
-        if (dead.Length > 0)
+        if (dead.Length > 0 && !provisioner.HealsItself)
             Fail(now);
 
         foreach (ProvisionedNode node in ours)
