@@ -35,26 +35,6 @@ public class RoomTests
     }
 
     [Fact]
-    public async Task While_the_store_is_away_callers_are_told_to_come_back()
-    {
-        await using DirectorServer server = await DirectorServer.StartAsync(
-            configure: services => services.AddSingleton<INodeDirectory>(new NodesAway()));
-        HttpResponseMessage response = await server.SendAsync(HttpMethod.Post, "/v1/join", token: server.Token());
-        Assert.NotNull(response.Headers.RetryAfter);
-        await DirectorServer.AssertProblemAsync(response, HttpStatusCode.ServiceUnavailable, "unavailable");
-    }
-
-    private sealed class NodesAway : INodeDirectory
-    {
-        public ValueTask AnnounceAsync(NodeInfo node, CancellationToken cancellationToken = default) => throw new ClusterUnavailableException("away");
-
-        public ValueTask RemoveAsync(NodeRole role, string id, CancellationToken cancellationToken = default) => throw new ClusterUnavailableException("away");
-
-        public ValueTask<IReadOnlyList<NodeInfo>> ListAsync(NodeRole role, CancellationToken cancellationToken = default) =>
-            throw new ClusterUnavailableException("away");
-    }
-
-    [Fact]
     public async Task Apps_see_all_rooms_and_admins_their_own()
     {
         await using DirectorServer server = await DirectorServer.StartAsync();
