@@ -53,6 +53,7 @@ public sealed class NodeSelector : INodeSelector
 
     public async ValueTask<NodeInfo?> SelectSfuAsync(PlacementRequest request, CancellationToken cancellationToken = default)
     {
+        long reading = _recent.BeginReading();
         IReadOnlyList<NodeInfo> nodes = await _nodes.ListAsync(NodeRole.Sfu, cancellationToken).ConfigureAwait(false);
         if (await FindReservedAsync(request, nodes, cancellationToken).ConfigureAwait(false) is { } reserved)
             return reserved;
@@ -64,7 +65,7 @@ public sealed class NodeSelector : INodeSelector
 
             // A home that is gone or draining is one no more, and the room gathers elsewhere. One that is only excluded still is.
             string? home = nodes.Any(node => node.Id == room?.Home && node.State == NodeState.Active) ? room!.Home : null;
-            chosen = Choose(request, nodes, home, room?.Edges ?? []);
+            chosen = Choose(request, reading, nodes, home, room?.Edges ?? []);
             if (chosen is null)
                 return null;
 
@@ -105,11 +106,11 @@ public sealed class NodeSelector : INodeSelector
         return request.Reserve || await _store.TryTakeAsync(reservation, cancellationToken).ConfigureAwait(false) ? reserved : null;
     }
 
-    private NodeInfo? Choose(PlacementRequest request, IReadOnlyList<NodeInfo> nodes, string? home, IReadOnlyList<string> edges)
+    private NodeInfo? Choose(PlacementRequest request, long reading, IReadOnlyList<NodeInfo> nodes, string? home, IReadOnlyList<string> edges)
     {
         lock (_lock)
         {
-            _recent.Observe(nodes, _time.GetUtcNow());
+            _recent.Observe(reading, nodes, _time.GetUtcNow());
             PlacementCandidate[] candidates =
             [
                 .. nodes.Where(node => IsOpen(request, node)).Select(node => new PlacementCandidate(node, _recent.On(node.Id), _options.AssumedShare))

@@ -4,7 +4,7 @@ namespace Transcribe.Cluster.Placement;
 
 /// <summary>
 /// Counts what this process placed and no announcement shows yet, so that a burst of joins between two heartbeats does not end on the node
-/// that looked the emptiest before it. Not thread-safe.
+/// that looked the emptiest before it. Not thread-safe but for <see cref="BeginReading"/>.
 /// </summary>
 /// <remarks>
 /// A placement is settled when the node's announced number of sessions grows (one by one, the oldest first), and forgotten after a while: its client never came.
@@ -12,10 +12,20 @@ namespace Transcribe.Cluster.Placement;
 internal sealed class RecentPlacements(TimeSpan lifetime)
 {
     private readonly Dictionary<string, Recent> _nodes = new(StringComparer.Ordinal);
+    private long _observed;
+    private long _readings;
 
-    /// <summary>Takes in what the nodes announce now.</summary>
-    public void Observe(IReadOnlyList<NodeInfo> nodes, DateTimeOffset now)
+    /// <summary>To be called before the announcements are read. From any thread.</summary>
+    /// <returns>For <see cref="Observe"/>: of two readings under way at once the one begun later counts, whichever arrives last.</returns>
+    public long BeginReading() => Interlocked.Increment(ref _readings);
+
+    /// <summary>Takes in what the nodes announced.</summary>
+    public void Observe(long reading, IReadOnlyList<NodeInfo> nodes, DateTimeOffset now)
     {
+        if (reading <= _observed)
+            return;
+
+        _observed = reading;
         foreach (NodeInfo node in nodes)
         {
             if (!_nodes.TryGetValue(node.Id, out Recent? recent))

@@ -22,6 +22,7 @@ public sealed class SignalingSelector(INodeDirectory nodes, PlacementOptions opt
 
     public async ValueTask<IReadOnlyList<NodeInfo>> ListAsync(string? region = null, CancellationToken cancellationToken = default)
     {
+        long reading = _recent.BeginReading();
         IReadOnlyList<NodeInfo> all = await nodes.ListAsync(NodeRole.Signaling, cancellationToken).ConfigureAwait(false);
         if (all.Count == 0)
             return [];
@@ -33,7 +34,7 @@ public sealed class SignalingSelector(INodeDirectory nodes, PlacementOptions opt
         lock (_lock)
         {
             DateTimeOffset now = time.GetUtcNow();
-            _recent.Observe(all, now);
+            _recent.Observe(reading, all, now);
             _random.Shuffle(living);
             NodeInfo[] ordered =
             [

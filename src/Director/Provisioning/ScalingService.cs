@@ -35,6 +35,7 @@ internal sealed partial class ScalingService(
     private DateTimeOffset _awayAt = DateTimeOffset.MinValue;
     private DateTimeOffset _startAgainAt = DateTimeOffset.MinValue;
     private int _failures;
+    private Lease? _lease;
 
     /// <summary>Generous: stopping nodes takes its time.</summary>
     private TimeSpan LeaseLifetime => TimeSpan.FromSeconds(10) + (options.Timeout * 2);
@@ -45,8 +46,10 @@ internal sealed partial class ScalingService(
         try
         {
             await provisioner.ShutdownAsync(cancellationToken);
+            if (_lease is { } lease)
+                await leases.ReleaseAsync(lease, cancellationToken);
         }
-        catch (Exception e) when (e is ProvisioningException or OperationCanceledException)
+        catch (Exception e) when (e is ProvisioningException or ClusterUnavailableException or OperationCanceledException)
         {
             LogFailed(e, e.Message);
         }
@@ -103,7 +106,8 @@ internal sealed partial class ScalingService(
         if (now - _awayAt < Settling)
             return;
 
-        if (await leases.TryAcquireAsync(LeaseName, director.NodeId, LeaseLifetime, cancellationToken) is null)
+        _lease = await leases.TryAcquireAsync(LeaseName, director.NodeId, LeaseLifetime, cancellationToken);
+        if (_lease is null)
         {
             // What was remembered is another's now.
             _leadingSince = null;

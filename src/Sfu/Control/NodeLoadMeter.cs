@@ -8,7 +8,7 @@ namespace Transcribe.Sfu.Control;
 /// Reads, once an announcement, what the node carries: from the workers' counters, and from their threads' own CPU clocks
 /// (in an all-in-one process the process's CPU time is mostly not the SFU's).
 /// </summary>
-internal sealed partial class NodeLoadMeter(IReadOnlyList<SfuWorker> workers, SfuLimits limits, TimeProvider clock)
+internal sealed partial class NodeLoadMeter(IEnumerable<SfuWorker> workers, SfuLimits limits, TimeProvider clock)
 {
     /// <summary>A join costs a moment of CPU: what counts for placement is a few seconds of it.</summary>
     private static readonly TimeSpan CpuMemory = TimeSpan.FromSeconds(2);
@@ -16,6 +16,7 @@ internal sealed partial class NodeLoadMeter(IReadOnlyList<SfuWorker> workers, Sf
     /// <summary>A rate over less than this says nothing.</summary>
     private static readonly TimeSpan Shortest = TimeSpan.FromMilliseconds(100);
 
+    private readonly SfuWorker[] _workers = [.. workers];
     private readonly ThreadClock[] _clocks = [.. workers.Select(_ => new ThreadClock(clock))];
     private readonly Lock _lock = new();
     private NodeLoad _last = new(0, 0, 0, 0);
@@ -27,7 +28,7 @@ internal sealed partial class NodeLoadMeter(IReadOnlyList<SfuWorker> workers, Sf
     /// <summary>The announcement with rooms, load and limits in it.</summary>
     public NodeInfo Describe(NodeInfo node) => node with
     {
-        Rooms = workers.Sum(worker => worker.Counters.Rooms),
+        Rooms = _workers.Sum(worker => worker.Counters.Rooms),
         Media = Sample(),
         Limits = new NodeLoad(limits.MaxTracks, limits.MaxPacketsPerSecond, limits.MaxCpu, limits.MaxEgressBitsPerSecond),
     };
@@ -38,10 +39,10 @@ internal sealed partial class NodeLoadMeter(IReadOnlyList<SfuWorker> workers, Sf
         lock (_lock)
         {
             long now = clock.GetTimestamp();
-            long packets = workers.Sum(worker => Volatile.Read(ref worker.Counters.PacketsForwarded));
-            long bytes = workers.Sum(worker => worker.SocketCounters.BytesSent);
+            long packets = _workers.Sum(worker => Volatile.Read(ref worker.Counters.PacketsForwarded));
+            long bytes = _workers.Sum(worker => worker.SocketCounters.BytesSent);
             TimeSpan processTime = OperatingSystem.IsLinux() ? TimeSpan.Zero : Environment.CpuUsage.TotalTime;
-            int tracks = workers.Sum(worker => worker.Counters.Publications + worker.Counters.Downtracks);
+            int tracks = _workers.Sum(worker => worker.Counters.Publications + worker.Counters.Downtracks);
             double seconds = _at is { } before ? clock.GetElapsedTime(before, now).TotalSeconds : 0;
             if (_at is not null && seconds < Shortest.TotalSeconds)
                 return _last = _last with { Tracks = tracks };
@@ -49,8 +50,8 @@ internal sealed partial class NodeLoadMeter(IReadOnlyList<SfuWorker> workers, Sf
             if (_at is not null)
             {
                 double share = OperatingSystem.IsLinux()
-                    ? _clocks.Sum(thread => thread.Share) / workers.Count
-                    : (processTime - _processTime).TotalSeconds / seconds / Math.Min(workers.Count, Environment.ProcessorCount);
+                    ? _clocks.Sum(thread => thread.Share) / _workers.Length
+                    : (processTime - _processTime).TotalSeconds / seconds / Math.Min(_workers.Length, Environment.ProcessorCount);
                 double weight = 1 - Math.Exp(-seconds / CpuMemory.TotalSeconds);
                 double cpu = _last.Cpu + (weight * (Math.Clamp(share, 0, 1) - _last.Cpu));
                 _last = new NodeLoad(
@@ -64,8 +65,8 @@ internal sealed partial class NodeLoadMeter(IReadOnlyList<SfuWorker> workers, Sf
             (_at, _packets, _bytes, _processTime) = (now, packets, bytes, processTime);
             if (OperatingSystem.IsLinux())
             {
-                for (int i = 0; i < workers.Count; i++)
-                    workers[i].TryPost(static (state, _) => ((ThreadClock)state!).Read(), _clocks[i]);
+                for (int i = 0; i < _workers.Length; i++)
+                    _workers[i].TryPost(static (state, _) => ((ThreadClock)state!).Read(), _clocks[i]);
             }
 
             return _last;
