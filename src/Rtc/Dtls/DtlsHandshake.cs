@@ -19,12 +19,6 @@ internal sealed class DtlsHandshake(
 {
     private const int MaxInbox = 64;
 
-    /// <summary>
-    /// Longest record of a handshake: what fits a datagram that no router has to cut. BouncyCastle makes a buffer of this
-    /// size for every message.
-    /// </summary>
-    private const int MaxRecord = 1536;
-
     /// <summary>A host that forgets a session must not hold a thread for ever.</summary>
     private static readonly TimeSpan AbandonedAfter = TimeSpan.FromMinutes(5);
 
@@ -61,7 +55,7 @@ internal sealed class DtlsHandshake(
         byte[] copy = record.ToArray();
         lock (_gate)
         {
-            if (_ended || record.Length > MaxRecord || _inbox.Count >= MaxInbox || (!_begun && IsQueued(record)))
+            if (_ended || record.Length > DtlsRecord.MaxHandshakeLength || _inbox.Count >= MaxInbox || (!_begun && IsQueued(record)))
                 return false;
             if (DtlsRecord.Epoch(record) == 0)
             {
@@ -237,7 +231,7 @@ internal sealed class DtlsHandshake(
 
     // ---- DatagramTransport, called by BouncyCastle
 
-    public int GetReceiveLimit() => MaxRecord;
+    public int GetReceiveLimit() => DtlsRecord.MaxHandshakeLength;
 
     public int GetSendLimit() => options.MaxDatagram;
 

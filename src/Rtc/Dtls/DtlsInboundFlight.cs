@@ -68,7 +68,7 @@ internal sealed class DtlsInboundFlight
     /// </summary>
     public IEnumerable<byte[]> RepeatPrevious()
     {
-        const int most = DtlsRecord.MaxLength - DtlsRecord.HeaderLength - DtlsRecord.HandshakeHeaderLength;
+        const int most = DtlsRecord.MaxHandshakeLength - DtlsRecord.HeaderLength - DtlsRecord.HandshakeHeaderLength;
         foreach ((ushort sequence, byte type, int length) in _previous)
         {
             int offset = 0;

@@ -135,7 +135,7 @@ public sealed partial class DtlsPoolExecutor : IDtlsExecutor, IDisposable
 
     private void Work()
     {
-        LowerPriority();
+        LowerPriority(_options.Niceness);
         while (true)
         {
             Action? handshake;
@@ -162,11 +162,11 @@ public sealed partial class DtlsPoolExecutor : IDtlsExecutor, IDisposable
         }
     }
 
-    private void LowerPriority()
+    internal static void LowerPriority(int niceness)
     {
         // "Process" 0 is the calling thread on Linux. Where it is refused, the thread is an ordinary one.
-        if (OperatingSystem.IsLinux() && _options.Niceness > 0)
-            _ = SetPriority(0, 0, _options.Niceness);
+        if (OperatingSystem.IsLinux() && niceness > 0)
+            _ = SetPriority(0, 0, niceness);
     }
 
     [LibraryImport("libc", EntryPoint = "setpriority")]

@@ -23,6 +23,12 @@ internal static class DtlsRecord
     /// <summary>Longest record taken. Handshake records are fragments of a datagram, and SCTP keeps below its path MTU.</summary>
     public const int MaxLength = 4096;
 
+    /// <summary>
+    /// Longest record of a handshake: what fits a datagram that no router has to cut. BouncyCastle makes a buffer of this
+    /// size for every message.
+    /// </summary>
+    public const int MaxHandshakeLength = 1536;
+
     /// <summary>Takes the next whole record off the front of a datagram.</summary>
     public static bool TryRead(ref ReadOnlySpan<byte> datagram, out ReadOnlySpan<byte> record)
     {

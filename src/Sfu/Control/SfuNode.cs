@@ -70,7 +70,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         _options.Validate();
         _certificate = DtlsCertificate.Generate(_clock.GetUtcNow(), TimeSpan.FromDays(365));
         _executor = new DtlsPoolExecutor();
-        Task warmup = Task.Run(DtlsWarmup.Run, cancellationToken);
+        Task warmup = Task.Run(() => RtcWarmup.Run(cancellationToken: cancellationToken), cancellationToken);
         RtcSessionOptions session = MakeSessionOptions();
         IReadOnlyList<IPAddress> local = AdvertisedCandidates.LocalAddresses();
         for (int i = 0; i < _options.EffectiveWorkers; i++)
@@ -93,6 +93,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         foreach (SfuWorker worker in _workers)
             worker.Start();
         await warmup.ConfigureAwait(false);
+        RtcWarmup.RunInBackground(_stopping.Token);
         await _announcer.StartAsync(cancellationToken).ConfigureAwait(false);
         LogStarted(node, string.Join(", ", UdpPorts));
     }

@@ -231,9 +231,6 @@ public sealed class DtlsTransportTests
         Assert.Equal(1, pair.Client.Transport.Counters.UnexpectedRecords);
     }
 
-    [Fact]
-    public void The_warm_up_handshake_succeeds() => Assert.True(DtlsWarmup.Run());
-
     private static string Describe(DtlsEnd end) =>
         $"{end.Transport.State}/{end.Transport.CloseReason} {end.Transport.FailureDetail} retransmissions {end.Transport.Counters.Retransmissions}";
 }
