@@ -86,6 +86,9 @@ internal static class BenchReport
         Row("server: compiling, ms", f => f.CompilingMs, "0");
         Row("server: allocated, MB", f => f.AllocatedPerPacket * f.Packets / 1e6, "0");
         table.AddRow("joined; seconds", "", $"{runs[^1].Joined}; {Median(runs.Select(r => r.JoinSeconds)):0.00}");
+        table.AddRow(
+            "retransmitted; dropped by the server; by the driver", $"{runs.Sum(r => r.Quiet.Retransmitted)}; {runs.Sum(r => r.Quiet.ServerDropped)}; {runs.Sum(r => r.Quiet.DriverDropped)}",
+            $"{runs.Sum(r => r.Storm.Retransmitted)}; {runs.Sum(r => r.Storm.ServerDropped)}; {runs.Sum(r => r.Storm.DriverDropped)}");
         table.AddRow("longest pause of each repetition, ms", string.Join(" ", runs.Select(r => r.Quiet.LongestPauseMs.ToString("0.0"))), string.Join(" ", runs.Select(r => r.Storm.LongestPauseMs.ToString("0.0"))));
         table.AddRow("max of each repetition, ms", string.Join(" ", runs.Select(r => r.Quiet.MaxMs.ToString("0.0"))), string.Join(" ", runs.Select(r => r.Storm.MaxMs.ToString("0.0"))));
         table.AddRow("worst of all repetitions, ms", $"{runs.Max(r => r.Quiet.MaxMs):0.00}", $"{runs.Max(r => r.Storm.MaxMs):0.00}");
