@@ -27,7 +27,7 @@ public enum NodeState
 /// <param name="Load">Sessions it has (of a gateway: rooms).</param>
 /// <param name="Media">What an SFU node carries now; null for other roles.</param>
 /// <param name="Limits">What an SFU node may carry; null where only <paramref name="Capacity"/> counts. A limit of 0 is none.</param>
-/// <param name="Rooms">Rooms that an SFU node has sessions of.</param>
+/// <param name="Rooms">Rooms that an SFU node has sessions of; one on several of its workers counts for each.</param>
 public sealed record NodeInfo(
     string Id, NodeRole Role, string Address, string Region = "local", int Capacity = 1000, int Load = 0, string Version = "",
     NodeState State = NodeState.Active, NodeLoad? Media = null, NodeLoad? Limits = null, int Rooms = 0);

@@ -29,6 +29,19 @@ public sealed class PlacementOptions
     /// <summary>Makes the random choices repeatable, for simulations. Default null.</summary>
     public int? Seed { get; set; }
 
+    /// <summary>The defaults, with the policy that TRANSCRIBE_PLACEMENT names.</summary>
+    /// <param name="read">The value of a variable, or null.</param>
+    /// <exception cref="InvalidOperationException">There is no such policy; the message says which there are.</exception>
+    public static PlacementOptions FromEnvironment(Func<string, string?> read)
+    {
+        if (read("TRANSCRIBE_PLACEMENT")?.Trim() is not { Length: > 0 } policy)
+            return new PlacementOptions();
+
+        return PlacementPolicies.Names.Contains(policy, StringComparer.Ordinal)
+            ? new PlacementOptions { Policy = policy }
+            : throw new InvalidOperationException($"TRANSCRIBE_PLACEMENT is \"{policy}\". Set one of: {string.Join(", ", PlacementPolicies.Names)}.");
+    }
+
     /// <summary>Null, or a sentence that names the setting, its value and the fix.</summary>
     public string? Validate()
     {

@@ -396,4 +396,12 @@ public class PlacementTests
         }));
         Assert.StartsWith($"Placement:{key} is ", refused.Message, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void The_policy_may_be_named_by_the_environment()
+    {
+        Assert.Equal("spread", PlacementOptions.FromEnvironment(name => name == "TRANSCRIBE_PLACEMENT" ? " spread " : null).Policy);
+        Assert.Equal("together", PlacementOptions.FromEnvironment(_ => null).Policy);
+        Assert.Contains("spread", Assert.Throws<InvalidOperationException>(() => PlacementOptions.FromEnvironment(_ => "best")).Message, StringComparison.Ordinal);
+    }
 }
