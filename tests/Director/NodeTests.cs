@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net;
+using Microsoft.Extensions.DependencyInjection;
 using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Tokens;
@@ -164,6 +165,18 @@ public class NodeTests
         JoinInfo info = await DirectorServer.ReadAsync<JoinInfo>(await server.SendAsync(HttpMethod.Post, "/v1/join", token: server.Token()));
         Assert.Equal("https://rtc2.example.org/rtc", info.HubUrl);
         Assert.Equal(["https://rtc2.example.org/rtc", "https://rtc1.example.org/rtc"], info.HubUrls!);
+    }
+
+    [Fact]
+    public async Task A_cluster_without_a_signalling_node_says_when_to_come_back()
+    {
+        await using DirectorServer server = await DirectorServer.StartAsync(configure: services => services.AddSingleton<IClusterConnection>(new SwitchedConnection()));
+        await server.AnnounceNodeAsync();
+        await DirectorServer.AssertProblemAsync(
+            await server.SendAsync(HttpMethod.Post, "/v1/join", token: server.Token()), HttpStatusCode.ServiceUnavailable, "unavailable");
+        await server.Nodes.AnnounceAsync(new NodeInfo("s1", NodeRole.Signaling, "https://rtc1.example.org"));
+        JoinInfo info = await DirectorServer.ReadAsync<JoinInfo>(await server.SendAsync(HttpMethod.Post, "/v1/join", token: server.Token()));
+        Assert.Equal("https://rtc1.example.org/rtc", info.HubUrl);
     }
 
     [Fact]

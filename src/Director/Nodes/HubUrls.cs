@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http;
+using Transcribe.Cluster.Http;
 using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Placement;
 using Transcribe.Cluster.Protocol;
@@ -6,9 +7,10 @@ using Transcribe.Cluster.Protocol;
 namespace Transcribe.Director.Nodes;
 
 /// <summary>Where the hubs are that a client may use.</summary>
-internal sealed class HubUrls(DirectorOptions options, ISignalingSelector signaling)
+internal sealed class HubUrls(DirectorOptions options, ISignalingSelector signaling, IClusterConnection connection)
 {
     /// <returns>The hub for this client, and all of them where signalling nodes announce themselves.</returns>
+    /// <exception cref="ApiProblem">503: this is a cluster, and no signalling node is there.</exception>
     public async ValueTask<(string Url, IReadOnlyList<string>? All)> ForAsync(HttpRequest request, string? region)
     {
         if (options.HubUrl is { } fixedUrl)
@@ -17,10 +19,13 @@ internal sealed class HubUrls(DirectorOptions options, ISignalingSelector signal
         IReadOnlyList<NodeInfo> nodes = await signaling.ListAsync(region, request.HttpContext.RequestAborted);
         string[] urls = [.. nodes.Select(HubOf).OfType<string>()];
 
-        // All in one process: the hub is where this request came to.
-        return urls.Length > 0
-            ? (urls[0], urls)
-            : ($"{request.Scheme}://{request.Host}{request.PathBase}{HubMethods.Path}", null);
+        if (urls.Length > 0)
+            return (urls[0], urls);
+
+        // All in one process: the hub is where this request came to. A Director of a cluster has none.
+        return connection is InProcessClusterConnection
+            ? ($"{request.Scheme}://{request.Host}{request.PathBase}{HubMethods.Path}", null)
+            : throw new ApiProblem(StatusCodes.Status503ServiceUnavailable, "unavailable", "No signalling node is there; try again in a moment.");
     }
 
     /// <summary>Null for a node that announced no URL that clients can use.</summary>

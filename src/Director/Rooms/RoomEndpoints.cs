@@ -73,6 +73,8 @@ internal sealed class RoomApi(
         if (region is not null && !RoomNames.IsRoom(region, out _))
             throw ApiProblem.BadRequest("\"region\" is not the name of a region; GET /v1/nodes lists them. Leave it out where you do not know it.");
 
+        // First the hub: without one the node would be kept for nothing.
+        (string hub, IReadOnlyList<string>? all) = await hubs.ForAsync(http.Request, region);
         var request = new PlacementRequest(token.Room, PlacementRequest.RoleOf(token.Grants), token.Participant, region, Reserve: true);
         NodeInfo? node = await nodes.SelectSfuAsync(request, http.RequestAborted);
         if (node is null)
@@ -84,7 +86,6 @@ internal sealed class RoomApi(
             };
         }
 
-        (string hub, IReadOnlyList<string>? all) = await hubs.ForAsync(http.Request, region);
         return Results.Ok(new JoinInfo(token.Room, token.Participant, hub, node.Id, iceServers.For(token.Participant), all));
     }
 
