@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using Transcribe.Sfu.Net;
 
@@ -10,6 +11,7 @@ internal static unsafe partial class BenchNative
     internal const int SoTimestampNs = 35;
     internal const int SockAddrStride = 16;
     private const int SchedFifo = 1;
+    private const int SchedResetOnFork = 0x4000_0000;
 
     /// <summary>Processors of this host; the affinity of this process does not count.</summary>
     public static int Processors { get; } = File.Exists("/proc/stat")
@@ -41,15 +43,37 @@ internal static unsafe partial class BenchNative
         return best;
     }
 
-    /// <summary>Real-time priority for the calling thread, so that its own lateness is not measured; false where not permitted.</summary>
+    /// <summary>
+    /// Real-time priority for the calling thread, so that its own lateness is not measured; false where not permitted.
+    /// Threads that it starts do not inherit it: one of the run-time's, compiling, would keep a whole processor to itself.
+    /// </summary>
     public static bool TryRealTime()
     {
         int priority = 1;
-        return SchedSetScheduler(0, SchedFifo, &priority) == 0;
+        return SchedSetScheduler(0, SchedFifo | SchedResetOnFork, &priority) == 0;
     }
 
     /// <summary>Binds the calling thread, and what it starts, to a set of processors.</summary>
-    public static bool TryPin(IReadOnlyCollection<int> processors)
+    public static bool TryPin(IReadOnlyCollection<int> processors) => TryPin(0, processors);
+
+    /// <summary>
+    /// Binds all threads of this process, and those to come, to a set of processors: what its run-time does in the
+    /// background must not disturb the process under test.
+    /// </summary>
+    public static void PinProcess(IReadOnlyCollection<int> processors)
+    {
+        if (!OperatingSystem.IsLinux())
+            return;
+
+        // Twice: one may start another meanwhile. New threads get the processors of the first one.
+        for (int i = 0; i < 2; i++)
+        {
+            foreach (string thread in Directory.EnumerateDirectories("/proc/self/task"))
+                TryPin(int.Parse(Path.GetFileName(thread), CultureInfo.InvariantCulture), processors);
+        }
+    }
+
+    private static bool TryPin(int thread, IReadOnlyCollection<int> processors)
     {
         if (!OperatingSystem.IsLinux() || processors.Count == 0)
             return false;
@@ -57,7 +81,7 @@ internal static unsafe partial class BenchNative
         new Span<ulong>(mask, 16).Clear();
         foreach (int processor in processors)
             mask[(processor >> 6) & 15] |= 1ul << (processor & 63);
-        return LinuxNative.SchedSetAffinity(0, 16 * sizeof(ulong), mask) == 0;
+        return LinuxNative.SchedSetAffinity(thread, 16 * sizeof(ulong), mask) == 0;
     }
 
     private static long ReadClock(int clock)

@@ -34,6 +34,8 @@ internal sealed class SfuBenchmark(SfuBenchmarkOptions options, Action<string> t
         if (!OperatingSystem.IsLinux())
             throw new CommandException("This measures by /proc and recvmmsg: it runs on Linux only.");
         int[] rest = [.. Enumerable.Range(0, BenchNative.Processors).Except(options.ServerProcessors)];
+        if (rest.Length > 0)
+            BenchNative.PinProcess(rest);
         using var server = new BenchServerProcess(options.ServerProcessors, options.Workers);
         using var driver = new BenchDriver(rest.Length > 0 ? rest : options.ServerProcessors, options.Profile, options.Merge);
         await server.ReadyAsync();
