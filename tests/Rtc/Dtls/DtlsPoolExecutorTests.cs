@@ -9,6 +9,28 @@ public sealed class DtlsPoolExecutorTests
 
     /// <summary>One owner thread drives both ends of many sessions, as an SFU's worker would.</summary>
     [Fact]
+    public void Handshakes_that_compute_in_turn_leave_a_gap_to_others()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "the gap is Linux's");
+        TimeSpan gap = TimeSpan.FromMilliseconds(30);
+        using DtlsPoolExecutor pool = new(new DtlsPoolOptions { MaxComputing = 1, Gap = gap });
+        pool.EnterCompute();
+        long entered = 0;
+        Thread other = new(() =>
+        {
+            pool.EnterCompute();
+            Volatile.Write(ref entered, System.Diagnostics.Stopwatch.GetTimestamp());
+            pool.LeaveCompute();
+        });
+        other.Start();
+        Assert.True(SpinWait.SpinUntil(() => (other.ThreadState & ThreadState.WaitSleepJoin) != 0, TimeSpan.FromSeconds(10)));
+        long left = System.Diagnostics.Stopwatch.GetTimestamp();
+        pool.LeaveCompute();
+        Assert.True(other.Join(TimeSpan.FromSeconds(10)));
+        Assert.True(System.Diagnostics.Stopwatch.GetElapsedTime(left, entered) >= gap * 0.9);
+    }
+
+    [Fact]
     public void A_storm_of_handshakes_is_served_by_few_threads_and_observed_on_the_owners_thread()
     {
         const int sessions = 150;
