@@ -1,0 +1,15 @@
+namespace Transcribe.Cluster.Sfu;
+
+/// <summary>Subjects on which SFU nodes speak with one another about relays; sessions are opened and negotiated as for clients.</summary>
+public static class RelaySubjects
+{
+    /// <summary><see cref="SetRelaySlot"/>.</summary>
+    public static string SetSlot(string node) => $"sfu.{node}.relay.slot";
+}
+
+/// <summary>
+/// Has a relay session's slot carry a track of any room from now on. A track that the node does not have (yet) comes as soon
+/// as it does. Error codes: "session_not_found", "bad_request".
+/// </summary>
+/// <param name="TrackId">Null frees the slot.</param>
+public sealed record SetRelaySlot(string SessionId, string Mid, string Room, string? TrackId);
