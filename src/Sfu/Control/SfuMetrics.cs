@@ -1,6 +1,7 @@
 using System.Diagnostics.Metrics;
 using Transcribe.Rtc;
 using Transcribe.Sfu.Net;
+using Transcribe.Sfu.Relay;
 using Transcribe.Sfu.Workers;
 
 namespace Transcribe.Sfu.Control;
@@ -19,9 +20,11 @@ internal sealed class SfuMetrics : IDisposable
     private readonly Meter _meter = new(MeterName);
     private readonly IReadOnlyList<SfuWorker> _workers;
 
-    public SfuMetrics(IReadOnlyList<SfuWorker> workers)
+    public SfuMetrics(IReadOnlyList<SfuWorker> workers, RelayManager? relay = null)
     {
         _workers = workers;
+        if (relay is not null)
+            AddRelay(relay);
         Count("transcribe.sfu.datagrams.received", "{datagram}", "Datagrams received.", w => w.SocketCounters.DatagramsReceived);
         Count("transcribe.sfu.datagrams.sent", "{datagram}", "Datagrams sent.", w => w.SocketCounters.DatagramsSent);
         Count("transcribe.sfu.bytes.received", "By", "UDP payload received.", w => w.SocketCounters.BytesReceived);
@@ -48,6 +51,25 @@ internal sealed class SfuMetrics : IDisposable
     }
 
     public void Dispose() => _meter.Dispose();
+
+    private void AddRelay(RelayManager relay)
+    {
+        _meter.CreateObservableUpDownCounter(
+            "transcribe.sfu.relay.links",
+            () => (Measurement<long>[])
+            [
+                new(relay.Counters.LinksOut, new KeyValuePair<string, object?>("direction", "out")),
+                new(relay.Counters.LinksIn, new KeyValuePair<string, object?>("direction", "in")),
+            ],
+            "{link}", "Links with other nodes now.");
+        _meter.CreateObservableUpDownCounter("transcribe.sfu.relay.tracks", () => relay.Counters.Tracks, "{track}", "Tracks taken from other nodes now.");
+        _meter.CreateObservableCounter("transcribe.sfu.relay.links.lost", () => relay.Counters.LinksLost, "{link}", "Links given up: cut, or never up.");
+        _meter.CreateObservableCounter("transcribe.sfu.relay.refused", () => relay.Counters.Refused, "{ticket}", "Relay tickets refused.");
+        _meter.CreateObservableCounter("transcribe.sfu.relay.messages", () => relay.Data.Sent, "{message}", "Data messages sent to other nodes.");
+        _meter.CreateObservableCounter("transcribe.sfu.relay.resent", () => relay.Data.Resent, "{message}", "Data messages sent to other nodes again.");
+        _meter.CreateObservableCounter("transcribe.sfu.relay.duplicates", () => relay.Data.Duplicates, "{message}", "Data messages that had come already.");
+        _meter.CreateObservableCounter("transcribe.sfu.relay.overruns", () => relay.Counters.Overruns, "{message}", "Data messages dropped because too many waited.");
+    }
 
     private void Count(string name, string unit, string description, Func<SfuWorker, long> read) =>
         _meter.CreateObservableCounter(name, () => Measure(read), unit, description);

@@ -5,11 +5,14 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Transcribe.Cluster.Bus;
 using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.Redis;
 using Transcribe.Cluster.Rooms;
 using Transcribe.Cluster.Sfu;
+using Transcribe.Cluster.State;
 using Transcribe.Rtc;
 using Transcribe.Rtc.Dtls;
 using Transcribe.Sfu.Net;
+using Transcribe.Sfu.Relay;
 using Transcribe.Sfu.Routing;
 using Transcribe.Sfu.Workers;
 
@@ -44,8 +47,9 @@ public sealed partial class SfuNode : IHostedService, IDisposable
 
     public SfuNode(
         SfuOptions options, IMessageBus bus, IRoomDirectory rooms, INodeDirectory nodes, TimeProvider clock, ILogger<SfuNode> log,
-        IClusterConnection? connection = null, NodeHeartbeat? heartbeat = null)
+        IClusterConnection? connection = null, NodeHeartbeat? heartbeat = null, IStateStore? state = null, RedisClusterOptions? redis = null)
     {
+        (_state, _clusterKey) = (state, options.Relay.ClusterKey ?? redis?.ClusterKey);
         (_options, _bus, _rooms, _clock, _log) = (options, bus, rooms, clock, log);
         _announcer = new NodeAnnouncer(
             Describe, nodes, bus, connection ?? new InProcessClusterConnection(), heartbeat ?? NodeHeartbeat.Default, clock, log);
@@ -74,11 +78,11 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         RtcSessionOptions session = MakeSessionOptions();
         IReadOnlyList<IPAddress> local = AdvertisedCandidates.LocalAddresses();
         for (int i = 0; i < _options.EffectiveWorkers; i++)
-            AddWorker(i, session, local);
-        _links = SfuWorker.Connect(_workers, new RoomShards());
+            _workers.Add(MakeWorker(i, _options.UdpPort == 0 ? 0 : _options.UdpPort + i, session, local));
+        MakeRelay(session, local);
         _allocator = new WorkerAllocator(
             _workers, new RoomFirstPlacement(_options.SessionsOfRoomPerWorker), _options.Limits.MaxSessionsPerRoom, _clock);
-        _metrics = new SfuMetrics(_workers);
+        _metrics = new SfuMetrics(_relayWorker is null ? _workers : [.. _workers, _relayWorker], _relay);
         _load = new NodeLoadMeter(_workers, _options.Limits, _clock);
 
         string node = _options.NodeId;
@@ -90,6 +94,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         await RespondAsync<CloseSession, Ack>(SfuSubjects.Close(node), CloseAsync, cancellationToken).ConfigureAwait(false);
         await RespondAsync<DescribeSession, SessionDescription>(SfuSubjects.Describe(node), DescribeAsync, cancellationToken).ConfigureAwait(false);
         await StartHistoryAsync(node, cancellationToken).ConfigureAwait(false);
+        await StartRelayAsync(node, cancellationToken).ConfigureAwait(false);
         foreach (SfuWorker worker in _workers)
             worker.Start();
         await warmup.ConfigureAwait(false);
@@ -105,6 +110,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         foreach (IAsyncDisposable responder in _responders)
             await responder.DisposeAsync().ConfigureAwait(false);
         _responders.Clear();
+        await StopRelayAsync().ConfigureAwait(false);
         await _comparing.ConfigureAwait(false);
         foreach (SfuWorker worker in _workers)
             await Task.Run(worker.Stop, CancellationToken.None).ConfigureAwait(false);
@@ -126,6 +132,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         _metrics?.Dispose();
         foreach (SfuWorker worker in _workers)
             worker.Dispose();
+        _relayWorker?.Dispose();
         foreach (WorkerLink link in _links)
             link.Dispose();
         _workers.Clear();
@@ -141,12 +148,12 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         return session with { Ice = session.Ice with { FailedAfter = _options.PeerTimeout, DisconnectedAfter = disconnected } };
     }
 
-    private void AddWorker(int index, RtcSessionOptions session, IReadOnlyList<IPAddress> local)
+    private SfuWorker MakeWorker(int index, int port, RtcSessionOptions session, IReadOnlyList<IPAddress> local)
     {
         IDatagramSocket socket = DatagramSockets.Bind(new DatagramSocketOptions
         {
             BindAddress = IPAddress.Parse(_options.BindAddress),
-            Port = _options.UdpPort == 0 ? 0 : _options.UdpPort + index,
+            Port = port,
             BufferSize = _options.SocketBuffer,
             SegmentationOffload = _options.Offload,
             ReceiveOffload = _options.Offload,
@@ -154,7 +161,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         });
         Channel<SfuEvent> events = Channel.CreateBounded<SfuEvent>(
             new BoundedChannelOptions(_options.Limits.MaxEvents) { SingleReader = true, AllowSynchronousContinuations = false });
-        _workers.Add(new SfuWorker(
+        var worker = new SfuWorker(
             new SfuWorkerOptions
             {
                 Index = index,
@@ -167,9 +174,10 @@ public sealed partial class SfuNode : IHostedService, IDisposable
                 IsTranscribed = IsTranscribed,
                 Pin = _options.PinWorkers,
             },
-            socket));
+            socket);
         _eventWriters.Add(events.Writer);
         _pumps.Add(Task.Run(() => PumpAsync(index, events.Reader)));
+        return worker;
     }
 
     private async Task RespondAsync<TRequest, TReply>(
@@ -191,7 +199,9 @@ public sealed partial class SfuNode : IHostedService, IDisposable
 
         try
         {
-            var settings = SfuSessionSettings.Of(request);
+            SfuSessionSettings settings = SfuSessionSettings.Of(request);
+            if (request.Relay is not null)
+                settings = settings with { Relay = (_relay ?? throw RelayTickets.NotEnabled()).Accept(request, worker) };
             await AskAsync(worker, _ => worker.OpenSession(settings)).ConfigureAwait(false);
             return new Ack();
         }

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Transcribe.Sfu.Relay;
 
 namespace Transcribe.Sfu.Control;
 
@@ -54,6 +55,9 @@ public sealed class SfuOptions
     /// <summary>Silence of a client after which its session is closed ("timeout"). Default 30 s (RFC 7675).</summary>
     public TimeSpan PeerTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>How the node relays to and from others.</summary>
+    public RelayOptions Relay { get; set; } = new();
+
     /// <summary>Bounds on what clients can make the node hold or do.</summary>
     public SfuLimits Limits { get; set; } = new();
 
@@ -89,6 +93,8 @@ public sealed class SfuOptions
         if (PeerTimeout < TimeSpan.FromSeconds(2))
             yield return $"Sfu:PeerTimeout is {PeerTimeout}; use 2 seconds or more.";
         foreach (string problem in Limits.Problems())
+            yield return problem;
+        foreach (string problem in Relay.Problems())
             yield return problem;
     }
 }

@@ -41,7 +41,7 @@ internal sealed class RelayData(string nodeId, RelayOptions options, IRelayDataO
     public void OpenRoom(string room)
     {
         if (!_rooms.ContainsKey(room))
-            _rooms.Add(room, new Room(room, new RelayOrigin(nodeId, newEpoch())));
+            _rooms.Add(room, new Room(room, new MessageOrigin(nodeId, newEpoch())));
     }
 
     /// <summary>No local sessions any more.</summary>
@@ -155,7 +155,7 @@ internal sealed class RelayData(string nodeId, RelayOptions options, IRelayDataO
         foreach (Room room in _rooms.Values)
         {
             Trim(now, room);
-            foreach ((RelayOrigin origin, Seen seen) in room.Seen.Where(pair => now - pair.Value.At > OriginMemory).ToArray())
+            foreach ((MessageOrigin origin, Seen seen) in room.Seen.Where(pair => now - pair.Value.At > OriginMemory).ToArray())
                 room.Seen.Remove(origin);
         }
     }
@@ -165,7 +165,7 @@ internal sealed class RelayData(string nodeId, RelayOptions options, IRelayDataO
         if (room.IsFresh)
         {
             // Nothing from before we came: it was not said to anybody here.
-            foreach ((RelayOrigin origin, long floor) in envelope.Floors)
+            foreach ((MessageOrigin origin, long floor) in envelope.Floors)
             {
                 if (origin != room.Own)
                     room.Seen.TryAdd(origin, new Seen(new MessageWindow(floor), now));
@@ -221,7 +221,7 @@ internal sealed class RelayData(string nodeId, RelayOptions options, IRelayDataO
         }
     }
 
-    private void SendMissing(Room room, string link, IReadOnlyDictionary<RelayOrigin, long> floors)
+    private void SendMissing(Room room, string link, IReadOnlyDictionary<MessageOrigin, long> floors)
     {
         foreach (Kept kept in room.Kept)
         {
@@ -232,10 +232,10 @@ internal sealed class RelayData(string nodeId, RelayOptions options, IRelayDataO
         }
     }
 
-    private static KeyValuePair<RelayOrigin, long>[] Floors(Room room) =>
+    private static KeyValuePair<MessageOrigin, long>[] Floors(Room room) =>
         [new(room.Own, room.LastSequence), .. room.Seen.Select(pair => KeyValuePair.Create(pair.Key, pair.Value.Window.Floor))];
 
-    private void Keep(Instant now, Room room, RelayOrigin origin, long sequence, byte[] envelope)
+    private void Keep(Instant now, Room room, MessageOrigin origin, long sequence, byte[] envelope)
     {
         room.Kept.Enqueue(new Kept(now, origin, sequence, envelope));
         room.KeptBytes += envelope.Length;
@@ -252,7 +252,7 @@ internal sealed class RelayData(string nodeId, RelayOptions options, IRelayDataO
         }
     }
 
-    private readonly record struct Kept(Instant At, RelayOrigin Origin, long Sequence, byte[] Envelope);
+    private readonly record struct Kept(Instant At, MessageOrigin Origin, long Sequence, byte[] Envelope);
 
     private sealed class Seen(MessageWindow window, Instant at)
     {
@@ -261,11 +261,11 @@ internal sealed class RelayData(string nodeId, RelayOptions options, IRelayDataO
         public Instant At { get; set; } = at;
     }
 
-    private sealed class Room(string name, RelayOrigin own)
+    private sealed class Room(string name, MessageOrigin own)
     {
         public string Name { get; } = name;
 
-        public RelayOrigin Own { get; } = own;
+        public MessageOrigin Own { get; } = own;
 
         public long LastSequence { get; set; }
 
@@ -277,7 +277,7 @@ internal sealed class RelayData(string nodeId, RelayOptions options, IRelayDataO
         /// <summary>Never had a place in a tree with others.</summary>
         public bool IsFresh { get; set; } = true;
 
-        public Dictionary<RelayOrigin, Seen> Seen { get; } = [];
+        public Dictionary<MessageOrigin, Seen> Seen { get; } = [];
 
         public Queue<Kept> Kept { get; } = new();
 

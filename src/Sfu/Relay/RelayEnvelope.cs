@@ -6,7 +6,7 @@ using Transcribe.Sfu.Routing;
 namespace Transcribe.Sfu.Relay;
 
 /// <summary>Who numbered a message: a node, and one life of a room on it.</summary>
-internal readonly record struct RelayOrigin(string Node, ulong Epoch);
+internal readonly record struct MessageOrigin(string Node, ulong Epoch);
 
 internal enum RelayEnvelopeKind : byte
 {
@@ -57,7 +57,7 @@ internal sealed class RelayEnvelope
 
     public string Room { get; }
 
-    public RelayOrigin Origin { get; private init; }
+    public MessageOrigin Origin { get; private init; }
 
     /// <summary>Of the message, counted by its origin: 1, 2, 3 …</summary>
     public long Sequence { get; private init; }
@@ -70,9 +70,9 @@ internal sealed class RelayEnvelope
     public bool IsFresh { get; private init; }
 
     /// <summary>For each origin the number up to which the sender has every message.</summary>
-    public IReadOnlyDictionary<RelayOrigin, long> Floors { get; private init; } = new Dictionary<RelayOrigin, long>();
+    public IReadOnlyDictionary<MessageOrigin, long> Floors { get; private init; } = new Dictionary<MessageOrigin, long>();
 
-    public static byte[] WriteMessage(string room, RelayOrigin origin, long sequence, in DataMessage message, ReadOnlySpan<byte> payload)
+    public static byte[] WriteMessage(string room, MessageOrigin origin, long sequence, in DataMessage message, ReadOnlySpan<byte> payload)
     {
         Flags flags = (message.IsText ? Flags.Text : 0) | (message.Ordered ? Flags.Ordered : 0)
             | (message.MaxRetransmits is not null ? Flags.MaxRetransmits : 0) | (message.MaxPacketLifetime is not null ? Flags.MaxPacketLifetime : 0);
@@ -100,10 +100,10 @@ internal sealed class RelayEnvelope
     public static bool Fits(in DataMessage message) =>
         Encoding.UTF8.GetByteCount(message.Label) <= MaxName && Encoding.UTF8.GetByteCount(message.Protocol) <= MaxName;
 
-    public static byte[] WriteOpen(string room, bool fresh, IReadOnlyCollection<KeyValuePair<RelayOrigin, long>> floors) =>
+    public static byte[] WriteOpen(string room, bool fresh, IReadOnlyCollection<KeyValuePair<MessageOrigin, long>> floors) =>
         WriteFloors(RelayEnvelopeKind.Open, room, fresh, floors);
 
-    public static byte[] WriteSeen(string room, IReadOnlyCollection<KeyValuePair<RelayOrigin, long>> floors) =>
+    public static byte[] WriteSeen(string room, IReadOnlyCollection<KeyValuePair<MessageOrigin, long>> floors) =>
         WriteFloors(RelayEnvelopeKind.Seen, room, false, floors);
 
     public static byte[] WriteClose(string room)
@@ -130,7 +130,7 @@ internal sealed class RelayEnvelope
                 envelope = new RelayEnvelope(RelayEnvelopeKind.Close, room);
                 return reader.Left == 0;
             case RelayEnvelopeKind.Open or RelayEnvelopeKind.Seen:
-                if (!TryReadFloors(ref reader, out Dictionary<RelayOrigin, long>? floors))
+                if (!TryReadFloors(ref reader, out Dictionary<MessageOrigin, long>? floors))
                     return false;
                 envelope = new RelayEnvelope((RelayEnvelopeKind)kind, room) { IsFresh = flags.HasFlag(Flags.Fresh), Floors = floors };
                 return true;
@@ -156,7 +156,7 @@ internal sealed class RelayEnvelope
 
         envelope = new RelayEnvelope(RelayEnvelopeKind.Message, room)
         {
-            Origin = new RelayOrigin(node, epoch),
+            Origin = new MessageOrigin(node, epoch),
             Sequence = (long)sequence,
             Message = new DataMessage(
                 label, flags.HasFlag(Flags.Text), flags.HasFlag(Flags.Ordered),
@@ -168,16 +168,16 @@ internal sealed class RelayEnvelope
         return true;
     }
 
-    private static byte[] WriteFloors(RelayEnvelopeKind kind, string room, bool fresh, IReadOnlyCollection<KeyValuePair<RelayOrigin, long>> floors)
+    private static byte[] WriteFloors(RelayEnvelopeKind kind, string room, bool fresh, IReadOnlyCollection<KeyValuePair<MessageOrigin, long>> floors)
     {
-        KeyValuePair<RelayOrigin, long>[] told = [.. floors.Take(MaxOrigins)];
+        KeyValuePair<MessageOrigin, long>[] told = [.. floors.Take(MaxOrigins)];
         byte[] bytes = new byte[4 + SizeOf(room) + told.Sum(floor => SizeOf(floor.Key.Node) + 16)];
         var writer = new Writer(bytes);
         writer.Byte((byte)kind);
         writer.Byte((byte)(fresh ? Flags.Fresh : Flags.None));
         writer.Text(room);
         writer.UInt16((ushort)told.Length);
-        foreach ((RelayOrigin origin, long floor) in told)
+        foreach ((MessageOrigin origin, long floor) in told)
         {
             writer.Text(origin.Node);
             writer.UInt64(origin.Epoch);
@@ -187,17 +187,17 @@ internal sealed class RelayEnvelope
         return bytes;
     }
 
-    private static bool TryReadFloors(ref Reader reader, [NotNullWhen(true)] out Dictionary<RelayOrigin, long>? floors)
+    private static bool TryReadFloors(ref Reader reader, [NotNullWhen(true)] out Dictionary<MessageOrigin, long>? floors)
     {
         floors = null;
         if (!reader.TryUInt16(out ushort count) || count > MaxOrigins)
             return false;
-        var read = new Dictionary<RelayOrigin, long>();
+        var read = new Dictionary<MessageOrigin, long>();
         for (int i = 0; i < count; i++)
         {
             if (!reader.TryText(out string? node) || !reader.TryUInt64(out ulong epoch) || !reader.TryUInt64(out ulong floor) || floor > long.MaxValue)
                 return false;
-            read[new RelayOrigin(node, epoch)] = (long)floor;
+            read[new MessageOrigin(node, epoch)] = (long)floor;
         }
 
         floors = read;

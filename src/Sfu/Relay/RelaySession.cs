@@ -3,7 +3,8 @@ namespace Transcribe.Sfu.Relay;
 /// <summary>What a session that is a link between nodes has beyond a client's.</summary>
 /// <param name="IsClient">This node opened it and receives on it; else the other node did.</param>
 /// <param name="Peer">The other node.</param>
-internal sealed record RelaySession(bool IsClient, string Peer, IRelaySessionObserver Observer);
+/// <param name="CutAfter">Silence after which the link counts as cut; the same for all links of a node.</param>
+internal sealed record RelaySession(bool IsClient, string Peer, TimeSpan CutAfter, IRelaySessionObserver Observer);
 
 /// <summary>What a link's session tells; called on its worker's thread.</summary>
 internal interface IRelaySessionObserver

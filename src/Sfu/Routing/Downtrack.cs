@@ -258,7 +258,8 @@ internal sealed class Downtrack
             if (Kind == TrackKind.Video)
             {
                 // Time goes on for the receiver: as much as passed here since the last packet of the former source.
-                _timestampOffset = _hasSent
+                // Between nodes timestamps are the publisher's: a track may come back by another link.
+                _timestampOffset = _hasSent && Subscriber.Relay is null
                     ? unchecked(_lastTimestamp + (uint)Math.Max(1, (long)((now - _lastSent).TotalSeconds * _clockRate)) - timestamp)
                     : 0;
                 if (Source!.TryGetSenderReport(out SenderReport report, out Instant arrival))

@@ -144,6 +144,10 @@ internal sealed partial class SfuRoom
 
     private sealed record DataThere(string Room, SfuWorker From, SfuWorker To, DataMessage Message, byte[] Data) : PeerMessage(Room, From, To)
     {
-        protected override void Apply(SfuRoom room) => room.Deliver(sender: null, Message, Data);
+        protected override void Apply(SfuRoom room)
+        {
+            room.Deliver(sender: null, Message, Data);
+            room.Relayed?.Invoke(Message, Data);
+        }
     }
 }

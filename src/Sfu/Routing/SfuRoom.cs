@@ -10,6 +10,8 @@ namespace Transcribe.Sfu.Routing;
 /// </summary>
 internal sealed partial class SfuRoom
 {
+    public delegate void RelayedData(in DataMessage message, ReadOnlySpan<byte> data);
+
     private static readonly TimeSpan SpeakerInterval = TimeSpan.FromMilliseconds(300);
 
     /// <summary>dB.</summary>
@@ -20,6 +22,7 @@ internal sealed partial class SfuRoom
     private readonly List<Publication> _publications = [];
     private readonly SpeakerTimer _timer;
     private readonly List<Publication> _speaking = [];
+    private readonly List<SfuSession> _watchers = [];
     private string[] _lastSpeakers = [];
     private bool _keepsHistory;
     private int[] _lastLevels = [];
@@ -35,6 +38,9 @@ internal sealed partial class SfuRoom
     public string Name { get; }
 
     public SfuWorker Worker => _worker;
+
+    /// <summary>Takes the messages of this node's sessions to other nodes; set on one worker of the node.</summary>
+    public RelayedData? Relayed { get; set; }
 
     /// <summary>How many keep it; see <see cref="SfuWorker.HoldRoom"/>.</summary>
     public int Holders { get; set; }
@@ -63,6 +69,24 @@ internal sealed partial class SfuRoom
         publication.Announce();
         foreach (SfuWorker peer in _peers)
             TellOf(publication, peer);
+        foreach (SfuSession watcher in _watchers)
+            watcher.OnPublished(publication);
+    }
+
+    /// <summary>Tells a link of every track that comes up.</summary>
+    public void Watch(SfuSession link)
+    {
+        if (!_watchers.Contains(link))
+            _watchers.Add(link);
+    }
+
+    public void Unwatch(SfuSession link) => _watchers.Remove(link);
+
+    /// <summary>Sends another node's message to everybody here.</summary>
+    public void FanOutRelayed(in DataMessage message, ReadOnlySpan<byte> data)
+    {
+        Deliver(null, message, data);
+        SendToPeers(message, data);
     }
 
     /// <summary>Takes tracks off the air; their slots are free for others at once.</summary>

@@ -182,7 +182,8 @@ internal sealed partial class SfuSession
             {
                 var slot = new Downtrack(this, media, NewSequenceNumber());
                 media.Tag = slot;
-                slot.PairWith(_slots.Find(s => s.Kind != slot.Kind && s.Media.LocalStreamId == media.LocalStreamId));
+                if (Relay is null)
+                    slot.PairWith(_slots.Find(s => s.Kind != slot.Kind && s.Media.LocalStreamId == media.LocalStreamId));
                 _slots.Add(slot);
             }
         }

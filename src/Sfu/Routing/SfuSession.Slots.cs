@@ -35,7 +35,7 @@ internal sealed partial class SfuSession
     /// <param name="tell">Raise an event about what changed; false while the answer to an offer tells it.</param>
     public void Reassign(bool tell = true)
     {
-        if (IsClosed || !_hasNegotiated)
+        if (IsClosed || !_hasNegotiated || Relay is not null)
             return;
         ChooseFollowed();
         _carried.Clear();
@@ -97,6 +97,7 @@ internal sealed partial class SfuSession
             slot.Media.Tag = null;
         }
 
+        ReleaseRelay();
         _slots.Clear();
     }
 

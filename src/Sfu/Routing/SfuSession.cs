@@ -7,6 +7,7 @@ using Transcribe.Rtc.Rtcp;
 using Transcribe.Rtc.Rtp;
 using Transcribe.Rtc.Sctp;
 using Transcribe.Sfu.Net;
+using Transcribe.Sfu.Relay;
 using Transcribe.Sfu.Workers;
 
 namespace Transcribe.Sfu.Routing;
@@ -142,6 +143,7 @@ internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
         finally
         {
             Dispose();
+            Relay?.Observer.OnClosed(Id);
         }
     }
 
@@ -151,6 +153,10 @@ internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
     {
         // 0x0101: binding success response (RFC 8489 section 5).
         if (datagram.Length > 1 && datagram[0] == 1 && datagram[1] == 1 && !_checkFrom.IsNone && path.Remote == _checkFrom)
+            Worker.LearnAddress(this, path.Remote);
+
+        // The responses to our own checks (0x0001) carry no user name.
+        if (Relay is { IsClient: true } && datagram.Length > 1 && datagram[0] == 0 && datagram[1] == 1)
             Worker.LearnAddress(this, path.Remote);
         Worker.Send(path, datagram);
     }
@@ -179,6 +185,8 @@ internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
     {
         if (IsClosed)
             return;
+        if (Relay is not null)
+            OnRelayState(state);
         switch (state)
         {
             case RtcSessionState.Connected:
@@ -186,7 +194,8 @@ internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
                 if (!_wasConnected)
                 {
                     _wasConnected = true;
-                    Worker.Raise(new SessionEventRaised(Id, new SessionConnected()));
+                    if (Relay is null)
+                        Worker.Raise(new SessionEventRaised(Id, new SessionConnected()));
                 }
 
                 foreach (Downtrack slot in _slots)
@@ -205,6 +214,13 @@ internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
 
     public void OnRtp(RtcMedia media, in RtpPacket packet, Instant arrival)
     {
+        if (media.Tag is RelayOrigin origin)
+        {
+            Worker.Counters.PacketsIn++;
+            origin.OnPacket(arrival, packet);
+            return;
+        }
+
         if (media.Tag is not Publication publication)
         {
             Worker.Counters.Drop(SfuDropReason.NotPublished);
@@ -215,8 +231,13 @@ internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
         publication.OnPacket(arrival, packet);
     }
 
-    public void OnSenderReport(RtcMedia media, in SenderReport report, Instant arrival) =>
-        (media.Tag as Publication)?.OnSenderReport(report, arrival);
+    public void OnSenderReport(RtcMedia media, in SenderReport report, Instant arrival)
+    {
+        if (media.Tag is RelayOrigin origin)
+            origin.OnSenderReport(report, arrival);
+        else
+            (media.Tag as Publication)?.OnSenderReport(report, arrival);
+    }
 
     public void OnKeyframeRequest(RtcMedia media)
     {
@@ -231,6 +252,12 @@ internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
 
     public void OnDataChannelOpened(RtcDataChannel channel)
     {
+        if (Relay is not null)
+        {
+            OnRelayChannelOpened(channel);
+            return;
+        }
+
         // The client's own channel is preferred over one the server opened for fan-out.
         if (!channel.IsLocal || !_channels.ContainsKey(channel.Label))
             _channels[channel.Label] = channel;
@@ -244,6 +271,12 @@ internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
 
     public void OnDataChannelMessage(RtcDataChannel channel, ReadOnlySpan<byte> data, bool isText)
     {
+        if (Relay is not null)
+        {
+            OnRelayEnvelope(channel, data);
+            return;
+        }
+
         if (!Grants.AllowsData(channel.Label))
         {
             Worker.Counters.Drop(SfuDropReason.DataNotGranted);

@@ -1,6 +1,7 @@
 using Transcribe.Cluster.Rooms;
 using Transcribe.Cluster.Sfu;
 using Transcribe.Cluster.Tokens;
+using Transcribe.Sfu.Relay;
 
 namespace Transcribe.Sfu.Routing;
 
@@ -14,6 +15,9 @@ internal sealed record SfuSessionSettings(string SessionId, string Room, string 
 
     /// <summary>Kinds of media wanted; null for all.</summary>
     public IReadOnlyList<TrackKind>? Kinds { get; init; }
+
+    /// <summary>What makes it a link between nodes; null for a client's.</summary>
+    public RelaySession? Relay { get; init; }
 
     public static SfuSessionSettings Of(OpenSession request) =>
         new(request.SessionId, request.Room, request.Participant, request.Grants)

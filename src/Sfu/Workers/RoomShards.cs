@@ -4,7 +4,9 @@ namespace Transcribe.Sfu.Workers;
 /// Which workers of the node have a part of which room. Asked when a worker's part of a room begins or ends, never for a
 /// packet.
 /// </summary>
-internal sealed class RoomShards
+/// <param name="aside">A worker whose part does not count for <paramref name="changed"/>; null for none.</param>
+/// <param name="changed">The first worker got a part of a room, or the last one's ended; in order, and under a lock: be brief.</param>
+internal sealed class RoomShards(SfuWorker? aside = null, Action<string, bool>? changed = null)
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<string, List<SfuWorker>> _workers = new(StringComparer.Ordinal);
@@ -18,6 +20,8 @@ internal sealed class RoomShards
                 _workers.Add(room, all = []);
             SfuWorker[] others = [.. all];
             all.Add(worker);
+            if (!ReferenceEquals(worker, aside) && others.All(w => ReferenceEquals(w, aside)))
+                changed?.Invoke(room, true);
             return others;
         }
     }
@@ -30,6 +34,8 @@ internal sealed class RoomShards
             if (!_workers.TryGetValue(room, out List<SfuWorker>? all))
                 return [];
             all.Remove(worker);
+            if (!ReferenceEquals(worker, aside) && all.All(w => ReferenceEquals(w, aside)))
+                changed?.Invoke(room, false);
             if (all.Count == 0)
                 _workers.Remove(room);
             return [.. all];

@@ -1,6 +1,7 @@
 using Transcribe.Rtc;
 using Transcribe.Rtc.Ice;
 using Transcribe.Rtc.Stun;
+using Transcribe.Sfu.Relay;
 using Transcribe.Sfu.Routing;
 
 namespace Transcribe.Sfu.Workers;
@@ -13,6 +14,8 @@ internal sealed partial class SfuWorker
     private readonly Dictionary<string, SfuSession> _byUfrag = new(StringComparer.Ordinal);
     private readonly Dictionary<TransportAddress, SfuSession> _byAddress = [];
     private RoomShards _shards = new();
+    private RtcSessionOptions? _relayClientOptions;
+    private RtcSessionOptions? _relayServerOptions;
     private Dictionary<string, SfuSession>.AlternateLookup<ReadOnlySpan<char>>? _ufragLookup;
 
     internal IReadOnlyList<IceCandidate> Candidates => _options.Candidates;
@@ -36,7 +39,7 @@ internal sealed partial class SfuWorker
             throw new RoomFullException($"Room \"{settings.Room}\"", Limits.MaxSessionsPerRoom);
 
         SfuRoom room = HoldRoom(settings.Room);
-        session = new SfuSession(this, room, settings, _sessionOptions);
+        session = new SfuSession(this, room, settings, OptionsOf(settings));
         _sessions.Add(settings.SessionId, session);
         Counters.Sessions = _sessions.Count;
         room.Add(session);
@@ -73,6 +76,12 @@ internal sealed partial class SfuWorker
         Counters.Sessions = _sessions.Count;
         Raise(new SessionEnded(session.Id, room.Name, session.Participant, session.Hidden, reason));
     }
+
+    private RtcSessionOptions OptionsOf(SfuSessionSettings settings) => settings.Relay is not { } relay
+        ? _sessionOptions
+        : relay.IsClient
+            ? _relayClientOptions ??= RelayFormats.Options(_sessionOptions, client: true, relay.CutAfter)
+            : _relayServerOptions ??= RelayFormats.Options(_sessionOptions, client: false, relay.CutAfter);
 
     internal SfuRoom? FindRoom(string name) => _rooms.GetValueOrDefault(name);
 

@@ -202,7 +202,7 @@ public sealed class RelayDataTests
     public void A_message_of_a_stranger_is_not_delivered()
     {
         var net = new Net(null, "a");
-        byte[] forged = RelayEnvelope.WriteMessage(Room, new RelayOrigin("x", 1), 1, Captions, "no"u8);
+        byte[] forged = RelayEnvelope.WriteMessage(Room, new MessageOrigin("x", 1), 1, Captions, "no"u8);
         net.Nodes["a"].Data.OnEnvelope(net.Now, "L9", forged);
         net.Nodes["a"].Data.OnEnvelope(net.Now, "L9", [1, 2, 3]);
         Assert.Empty(net.Nodes["a"].Heard);

@@ -6,7 +6,7 @@ namespace Transcribe.Sfu.Tests.Relay;
 
 public sealed class RelayEnvelopeTests
 {
-    private static readonly RelayOrigin Origin = new("node-1", 0xFEDC_BA98_7654_3210);
+    private static readonly MessageOrigin Origin = new("node-1", 0xFEDC_BA98_7654_3210);
 
     [Fact]
     public void A_message_comes_out_as_it_went_in()
@@ -29,7 +29,7 @@ public sealed class RelayEnvelopeTests
     [Fact]
     public void What_was_seen_comes_out_as_it_went_in()
     {
-        Dictionary<RelayOrigin, long> floors = new() { [Origin] = 7, [new("b", 1)] = long.MaxValue };
+        Dictionary<MessageOrigin, long> floors = new() { [Origin] = 7, [new("b", 1)] = long.MaxValue };
         Assert.True(RelayEnvelope.TryRead(RelayEnvelope.WriteOpen("demo", true, floors), out RelayEnvelope? open));
         Assert.Equal((RelayEnvelopeKind.Open, true), (open.Kind, open.IsFresh));
         Assert.Equal(floors, open.Floors);
@@ -43,7 +43,7 @@ public sealed class RelayEnvelopeTests
     public void Cut_off_anywhere_it_is_refused()
     {
         byte[] message = RelayEnvelope.WriteMessage("demo", Origin, 1, new DataMessage("chat", true, true, 5, null, "p"), []);
-        byte[] open = RelayEnvelope.WriteOpen("demo", false, new Dictionary<RelayOrigin, long> { [Origin] = 1 });
+        byte[] open = RelayEnvelope.WriteOpen("demo", false, new Dictionary<MessageOrigin, long> { [Origin] = 1 });
         foreach (byte[] whole in (byte[][])[message, open, RelayEnvelope.WriteClose("demo")])
         {
             for (int length = 0; length < whole.Length; length++)
@@ -62,7 +62,7 @@ public sealed class RelayEnvelopeTests
 
         // Nearly right ones go deeper.
         byte[] message = RelayEnvelope.WriteMessage("demo", Origin, 1, new DataMessage("chat", true, true, null, null, ""), [1, 2, 3]);
-        byte[] open = RelayEnvelope.WriteOpen("demo", false, new Dictionary<RelayOrigin, long> { [Origin] = 1, [new("b", 2)] = 5 });
+        byte[] open = RelayEnvelope.WriteOpen("demo", false, new Dictionary<MessageOrigin, long> { [Origin] = 1, [new("b", 2)] = 5 });
         Gen.Select(Gen.Bool, Gen.Int[0, 60], Gen.Byte).Sample((which, at, value) =>
         {
             byte[] bytes = [.. which ? message : open];

@@ -1,0 +1,61 @@
+using System.Net;
+using Transcribe.Cluster.Sfu;
+using Transcribe.Cluster.State;
+using Transcribe.Rtc;
+using Transcribe.Sfu.Relay;
+using Transcribe.Sfu.Workers;
+
+namespace Transcribe.Sfu.Control;
+
+// Links to and from other nodes.
+public sealed partial class SfuNode
+{
+    private readonly IStateStore? _state;
+    private readonly string? _clusterKey;
+    private SfuWorker? _relayWorker;
+    private RelayManager? _relay;
+
+    internal RelayManager? Relay => _relay;
+
+    /// <summary>The worker on which this node's links live; null where it has none.</summary>
+    internal SfuWorker? RelayWorker => _relayWorker;
+
+    /// <summary>Joins the workers; with a cluster key there is one more, for the links of this node to others.</summary>
+    private void MakeRelay(RtcSessionOptions session, IReadOnlyList<IPAddress> local)
+    {
+        if (string.IsNullOrEmpty(_clusterKey) || _state is null)
+        {
+            _links = SfuWorker.Connect(_workers, new RoomShards());
+            return;
+        }
+
+        _relayWorker = MakeWorker(_workers.Count, _options.Relay.UdpPort, session, local);
+        _relay = new RelayManager(
+            _options.NodeId, _options.Region, _options.Relay, _clusterKey, _bus, _rooms, _state, _clock, _relayWorker, session, _log);
+        _links = SfuWorker.Connect([.. _workers, _relayWorker], new RoomShards(_relayWorker, _relay.OnRoom));
+    }
+
+    private async Task StartRelayAsync(string node, CancellationToken cancellationToken)
+    {
+        if (_relay is null)
+            return;
+        await RespondAsync<SetRelaySlot, Ack>(
+            RelaySubjects.SetSlot(node),
+            async (request, _) => await WithSessionAsync(request.SessionId, (session, _) =>
+            {
+                session.SetRelaySlot(request);
+                return new Ack();
+            }).ConfigureAwait(false),
+            cancellationToken).ConfigureAwait(false);
+        _relayWorker!.Start();
+        _relay.Start();
+    }
+
+    private async Task StopRelayAsync()
+    {
+        if (_relay is null)
+            return;
+        await _relay.DisposeAsync().ConfigureAwait(false);
+        await Task.Run(_relayWorker!.Stop, CancellationToken.None).ConfigureAwait(false);
+    }
+}

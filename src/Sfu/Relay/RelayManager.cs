@@ -1,0 +1,260 @@
+using Microsoft.Extensions.Logging;
+using Transcribe.Cluster.Bus;
+using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.Sfu;
+using Transcribe.Cluster.State;
+using Transcribe.Rtc;
+using Transcribe.Sfu.Routing;
+using Transcribe.Sfu.Workers;
+
+namespace Transcribe.Sfu.Relay;
+
+/// <summary>
+/// This node's side of the cascade: which tracks of other nodes are needed here, from which node each is taken, the links
+/// to those nodes, and the data of rooms that several nodes share. Everything here runs on one scheduler, never two things
+/// at a time; media itself runs on the relay worker, which has its own socket: the links of two nodes to one another
+/// must not share an address pair.
+/// </summary>
+internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOutput, IAsyncDisposable
+{
+    private const int MaxQueued = 65_536;
+
+    private static readonly TimeSpan RequestTimeout = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long a node that could not be reached, or is gone, is passed over.</summary>
+    private static readonly TimeSpan Avoidance = TimeSpan.FromSeconds(10);
+
+    private readonly string _nodeId;
+    private readonly string _region;
+    private readonly RelayOptions _options;
+    private readonly IMessageBus _bus;
+    private readonly IRoomDirectory _directory;
+    private readonly RelayTree _tree;
+    private readonly RelayTickets _tickets;
+    private readonly TimeProvider _time;
+    private readonly SfuWorker _worker;
+    private readonly RelayFormats _formats;
+    private readonly ILogger _log;
+    private readonly RelayData _data;
+    private readonly TaskFactory _run;
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly Dictionary<string, RemoteRoom> _rooms = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, RelayLink> _links = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, RelayLink> _linksBySession = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (string Peer, SfuWorker Worker)> _inbound = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Instant> _unreachable = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Instant> _dead = new(StringComparer.Ordinal);
+    private Task _sweeping = Task.CompletedTask;
+    private int _queued;
+
+    public RelayManager(
+        string nodeId, string region, RelayOptions options, string clusterKey, IMessageBus bus, IRoomDirectory directory, IStateStore state,
+        TimeProvider time, SfuWorker worker, RtcSessionOptions session, ILogger log)
+    {
+        (_nodeId, _region, _options, _bus, _directory, _time, _worker, _log) = (nodeId, region, options, bus, directory, time, worker, log);
+        _tree = new RelayTree(state, time, options.MaxRelaysPerTrack, options.MaxDepth);
+        _tickets = new RelayTickets(clusterKey, time);
+        _formats = RelayFormats.Of(session);
+        _data = new RelayData(nodeId, options, this, static () => BitConverter.ToUInt64(System.Security.Cryptography.RandomNumberGenerator.GetBytes(8)));
+        _run = new TaskFactory(
+            CancellationToken.None, TaskCreationOptions.None, TaskContinuationOptions.None, new ConcurrentExclusiveSchedulerPair().ExclusiveScheduler);
+    }
+
+    public RelayCounters Counters { get; } = new();
+
+    public RelayDataCounters Data => _data.Counters;
+
+    private Instant Now => Instant.Of(_time);
+
+    public void Start() => _sweeping = Post(SweepAsync);
+
+    /// <summary>The first session of a room came to this node, or the last one left. From any thread, in order.</summary>
+    public void OnRoom(string room, bool isHere)
+    {
+        // The rooms of links themselves have names that no other room can have.
+        if (!room.Contains(':', StringComparison.Ordinal))
+            Post(() => isHere ? OpenRoomAsync(room) : CloseRoomAsync(room));
+    }
+
+    /// <summary>Checks another node's request for a session.</summary>
+    /// <returns>What makes it a link.</returns>
+    /// <exception cref="BusException"><see cref="RelayTickets.Refused"/>.</exception>
+    public RelaySession Accept(OpenSession request, SfuWorker worker)
+    {
+        string peer;
+        try
+        {
+            peer = _tickets.Check(request.Relay!, _nodeId, request.SessionId);
+        }
+        catch (BusException e)
+        {
+            Interlocked.Increment(ref Counters.Refused);
+            LogRefused(e.Message);
+            throw;
+        }
+
+        Post(() =>
+        {
+            // One link of each node: it opens another when it has given the former up.
+            foreach ((string former, (string _, SfuWorker home)) in _inbound.Where(pair => pair.Value.Peer == peer).ToArray())
+                CloseSession(home, former, "replaced");
+            _inbound[request.SessionId] = (peer, worker);
+            Counters.LinksIn = _inbound.Count;
+            return Task.CompletedTask;
+        });
+        return new RelaySession(IsClient: false, peer, _options.CutAfter, this);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_stopping.IsCancellationRequested)
+            return;
+        await _stopping.CancelAsync();
+        await _sweeping.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Post(async () =>
+        {
+            foreach (RemoteRoom room in _rooms.Values.ToArray())
+                await CloseRoomAsync(room.Name);
+        });
+    }
+
+    void IRelaySessionObserver.OnReady(string sessionId) => Post(() =>
+    {
+        if (_linksBySession.TryGetValue(sessionId, out RelayLink? link))
+            link.Ready.TrySetResult();
+        return Task.CompletedTask;
+    });
+
+    void IRelaySessionObserver.OnSilent(string sessionId) => Post(() =>
+    {
+        if (_linksBySession.TryGetValue(sessionId, out RelayLink? link))
+            Lose(link, "the other node is silent");
+        return Task.CompletedTask;
+    });
+
+    void IRelaySessionObserver.OnClosed(string sessionId) => Post(() =>
+    {
+        if (_linksBySession.TryGetValue(sessionId, out RelayLink? link))
+            Lose(link, "closed");
+        if (_inbound.Remove(sessionId))
+        {
+            Counters.LinksIn = _inbound.Count;
+            _data.OnLinkDown(sessionId);
+        }
+
+        return Task.CompletedTask;
+    });
+
+    void IRelaySessionObserver.OnEnvelope(string sessionId, byte[] envelope)
+    {
+        if (Interlocked.Increment(ref _queued) > MaxQueued)
+        {
+            // What is missing then is sent again over the next link.
+            Interlocked.Decrement(ref _queued);
+            Interlocked.Increment(ref Counters.Overruns);
+            return;
+        }
+
+        Post(() =>
+        {
+            Interlocked.Decrement(ref _queued);
+            _data.OnEnvelope(Now, sessionId, envelope);
+            return Task.CompletedTask;
+        });
+    }
+
+    void IRelayDataOutput.Send(string link, byte[] envelope)
+    {
+        SfuWorker? worker = _linksBySession.ContainsKey(link) ? _worker : _inbound.TryGetValue(link, out var inbound) ? inbound.Worker : null;
+        if (worker is not null && !worker.TryPost((_, _) => worker.FindSession(link)?.SendEnvelope(envelope), null))
+            CloseSession(worker, link, "overrun");
+    }
+
+    void IRelayDataOutput.Deliver(string room, RelayEnvelope message) =>
+        _worker.TryPost((_, _) => _worker.FindRoom(room)?.FanOutRelayed(message.Message, message.Payload.Span), null);
+
+    void IRelayDataOutput.UplinkLost(string room, string link)
+    {
+        if (!_rooms.TryGetValue(room, out RemoteRoom? known))
+            return;
+        if (known.Uplink is { IsLost: false } refusing)
+            known.Refused.Add(refusing.Peer);
+        known.Uplink?.Rooms.Remove(room);
+        known.Uplink = null;
+        known.Changed.Set();
+    }
+
+    /// <summary>Does something on the scheduler; what throws is logged.</summary>
+    private Task Post(Func<Task> action) => _run.StartNew(async () =>
+    {
+        try
+        {
+            await action();
+        }
+        catch (OperationCanceledException) when (_stopping.IsCancellationRequested)
+        {
+            // The node stops.
+        }
+        catch (Exception e)
+        {
+            LogFault(e);
+        }
+    }).Unwrap();
+
+    private static void CloseSession(SfuWorker worker, string sessionId, string reason) => worker.TryPost(
+        (_, _) =>
+        {
+            if (worker.FindSession(sessionId) is SfuSession session)
+                worker.CloseSession(session, reason);
+        },
+        null);
+
+    private async Task SweepAsync()
+    {
+        while (!_stopping.IsCancellationRequested)
+        {
+            await Task.Delay(SweepInterval, _time, _stopping.Token);
+            _data.Sweep(Now);
+            foreach (RelayLink link in _links.Values.ToArray())
+            {
+                if (!link.IsIdle || !link.Opening.IsCompleted)
+                    link.UsedAt = Now;
+                else if (Now - link.UsedAt > _options.LinkLinger)
+                    Forget(link);
+            }
+
+            foreach (RemoteRoom room in _rooms.Values.ToArray())
+                await CatchUpAsync(room);
+        }
+    }
+
+    private string[] Current(Dictionary<string, Instant> nodes)
+    {
+        foreach (string over in nodes.Where(pair => pair.Value <= Now).Select(pair => pair.Key).ToArray())
+            nodes.Remove(over);
+        return [.. nodes.Keys];
+    }
+}
+
+/// <summary>Counters of the links; read by metrics from elsewhere.</summary>
+internal sealed class RelayCounters
+{
+    /// <summary>Links of this node to others now.</summary>
+    public int LinksOut;
+
+    /// <summary>Links of other nodes to this one now.</summary>
+    public int LinksIn;
+
+    /// <summary>Tracks taken from other nodes now.</summary>
+    public int Tracks;
+
+    /// <summary>Links that were given up: cut, or never up.</summary>
+    public long LinksLost;
+
+    /// <summary>Tickets and requests refused.</summary>
+    public long Refused;
+
+    /// <summary>Data messages dropped because too many waited.</summary>
+    public long Overruns;
+}
