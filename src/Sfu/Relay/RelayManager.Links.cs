@@ -49,7 +49,7 @@ internal sealed partial class RelayManager
             var settings = new SfuSessionSettings(link.SessionId, $"relay:{link.SessionId}", link.Peer, LinkGrants)
             {
                 AutoSubscribe = false,
-                Relay = new RelaySession(IsClient: true, link.Peer, _options.CutAfter, this),
+                Relay = new RelaySession(IsClient: true, link.Peer, _options.CutAfter, this) { Loses = _options.Loses },
             };
             link.Session = await _worker.InvokeAsync(_ => _worker.OpenSession(settings));
             await NegotiateAsync(link, FirstSlots, FirstSlots);

@@ -121,9 +121,11 @@ internal sealed partial class RelayManager
 
     private async Task OnEventAsync(RemoteRoom room, RoomEvent happened)
     {
-        if (room.IsClosed || room.IsResyncing)
+        if (room.IsClosed)
             return;
-        if (happened is RoomClosed)
+        if (room.IsResyncing)
+            room.MissedSequence = happened.Sequence;
+        else if (happened is RoomClosed)
         {
             foreach (RemoteTrack track in room.Tracks.Values.ToArray())
                 Remove(track);
@@ -162,6 +164,7 @@ internal sealed partial class RelayManager
         if (room.IsResyncing)
             return;
         room.IsResyncing = true;
+        room.MissedSequence = 0;
         try
         {
             RoomSnapshot snapshot = await _directory.GetSnapshotAsync(room.Name, _stopping.Token);
@@ -199,6 +202,9 @@ internal sealed partial class RelayManager
         {
             room.IsResyncing = false;
         }
+
+        if (room.MissedSequence > room.Sequence)
+            await ResyncAsync(room);
     }
 
     private void Apply(RemoteRoom room, RoomEvent happened)
@@ -249,7 +255,7 @@ internal sealed partial class RelayManager
     }
 
     private void SetMuted(RemoteTrack track, bool muted) =>
-        _worker.TryPost((_, _) => track.Origin.Target.SetMuted(muted), null);
+        _worker.TryPost((_, _) => track.Origin.Target?.SetMuted(muted), null);
 
     private void Remove(RemoteTrack track)
     {
@@ -257,6 +263,14 @@ internal sealed partial class RelayManager
         track.Room.Tracks.Remove(track.Info.Id);
         track.Changed.Set();
         if (track.Room.Part is SfuRoom part)
-            _worker.TryPost((_, _) => part.Unpublish([track.Origin.Target]), null);
+        {
+            _worker.TryPost(
+                (_, _) =>
+                {
+                    if (track.Origin.Target is Publication publication)
+                        part.Unpublish([publication]);
+                },
+                null);
+        }
     }
 }

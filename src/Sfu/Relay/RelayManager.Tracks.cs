@@ -20,7 +20,8 @@ internal sealed partial class RelayManager
         Counters.Tracks++;
         try
         {
-            await ServeAsync(track);
+            while (track.IsWanted && !track.IsRemoved && !_stopping.IsCancellationRequested)
+                await ServeAsync(track);
         }
         finally
         {
@@ -102,7 +103,7 @@ internal sealed partial class RelayManager
             });
             await SetSlotAsync(slot, track.Room.Name, track.Info.Id);
         }
-        catch (BusException e)
+        catch (Exception e)
         {
             slot.Track = null;
             Lose(link, e.Message);

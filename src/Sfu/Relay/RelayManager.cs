@@ -20,7 +20,7 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
     private const int MaxQueued = 65_536;
 
     private static readonly TimeSpan RequestTimeout = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(3);
 
     /// <summary>How long a node that could not be reached, or is gone, is passed over.</summary>
     private static readonly TimeSpan Avoidance = TimeSpan.FromSeconds(10);
@@ -103,7 +103,7 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
             Counters.LinksIn = _inbound.Count;
             return Task.CompletedTask;
         });
-        return new RelaySession(IsClient: false, peer, _options.CutAfter, this);
+        return new RelaySession(IsClient: false, peer, _options.CutAfter, this) { Loses = _options.Loses };
     }
 
     public async ValueTask DisposeAsync()
@@ -114,6 +114,9 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
         await _sweeping.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await Post(async () =>
         {
+            // Who takes a track from here looks for another node at once, and nobody is sent here any more.
+            await Task.WhenAll(_rooms.Values.SelectMany(room => room.Tracks.Values).Where(track => track.IsServed)
+                .Select(track => LeaveTreeAsync(RelayTree.TrackKey(track.Info.Id))).ToArray());
             foreach (RemoteRoom room in _rooms.Values.ToArray())
                 await CloseRoomAsync(room.Name);
         });

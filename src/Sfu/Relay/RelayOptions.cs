@@ -41,6 +41,9 @@ public sealed class RelayOptions
     /// <summary>Bytes of data messages of one room kept for that. Default 2 MiB.</summary>
     public int MaxResendBytes { get; set; } = 2 << 20;
 
+    /// <summary>For tests: whether a datagram from this node, with this first byte, is lost. Called on the workers' threads.</summary>
+    internal Func<string, byte, bool>? Loses { get; set; }
+
     /// <summary>Whether there is a key to authenticate relays with.</summary>
     public bool IsEnabled => !string.IsNullOrEmpty(ClusterKey);
 

@@ -25,7 +25,7 @@ internal sealed class RelayOrigin(TrackInfo info, RelayFormat format, Action<boo
     public TrackInfo Info => info;
 
     /// <summary>The publication that this one feeds.</summary>
-    public Publication Target { get; set; } = null!;
+    public Publication? Target { get; set; }
 
     public IReadOnlyList<RtpCodec> Codecs => format.Codecs;
 
@@ -76,10 +76,10 @@ internal sealed class RelayOrigin(TrackInfo info, RelayFormat format, Action<boo
         ReadOnlySpan<byte> bytes = packet.Bytes;
         Span<byte> own = MemoryMarshal.CreateSpan(ref MemoryMarshal.GetReference(bytes), bytes.Length);
         BinaryPrimitives.WriteUInt16BigEndian(own[2..], sequenceNumber);
-        Target.OnPacket(now, packet);
+        Target?.OnPacket(now, packet);
     }
 
-    public void OnSenderReport(in SenderReport report, Instant arrival) => Target.OnSenderReport(report, arrival);
+    public void OnSenderReport(in SenderReport report, Instant arrival) => Target?.OnSenderReport(report, arrival);
 
     public bool RequestKeyframe(Instant now)
     {

@@ -4,7 +4,11 @@ namespace Transcribe.Sfu.Relay;
 /// <param name="IsClient">This node opened it and receives on it; else the other node did.</param>
 /// <param name="Peer">The other node.</param>
 /// <param name="CutAfter">Silence after which the link counts as cut; the same for all links of a node.</param>
-internal sealed record RelaySession(bool IsClient, string Peer, TimeSpan CutAfter, IRelaySessionObserver Observer);
+internal sealed record RelaySession(bool IsClient, string Peer, TimeSpan CutAfter, IRelaySessionObserver Observer)
+{
+    /// <summary>See <see cref="RelayOptions.Loses"/>.</summary>
+    public Func<string, byte, bool>? Loses { get; init; }
+}
 
 /// <summary>What a link's session tells; called on its worker's thread.</summary>
 internal interface IRelaySessionObserver

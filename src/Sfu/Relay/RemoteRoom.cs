@@ -46,6 +46,9 @@ internal sealed class RemoteRoom(string name)
     /// <summary>A resync runs; what comes meanwhile waits.</summary>
     public bool IsResyncing { get; set; }
 
+    /// <summary>The last event that came during a resync.</summary>
+    public long MissedSequence { get; set; }
+
     public Dictionary<string, RemoteTrack> Tracks { get; } = new(StringComparer.Ordinal);
 
     public IAsyncDisposable? Subscription { get; set; }

@@ -83,7 +83,7 @@ internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
 
     public void Receive(Instant now, in TransportPath path, Span<byte> datagram)
     {
-        if (IsDoomed)
+        if (IsDoomed || Relay?.Loses?.Invoke(Relay.Peer, datagram[0]) == true)
             return;
 
         // A check that gets a success response was authenticated: its source may bring DTLS and media, too.

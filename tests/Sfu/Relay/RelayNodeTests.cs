@@ -41,4 +41,269 @@ public sealed class RelayNodeTests : IAsyncLifetime
         Assert.True(bob.Receives(alice.TrackId()));
         Assert.Equal(0u, bob.Peer.LastTimestamp % 960);
     }
+
+    [Fact]
+    public async Task Both_nodes_take_from_one_another()
+    {
+        await _cluster.StartAsync("a");
+        await _cluster.StartAsync("b");
+        Member alice = await _cluster.JoinAsync("a", "alice", publishAudio: 1, audioSlots: 1);
+        Member bob = await _cluster.JoinAsync("b", "bob", publishAudio: 1, audioSlots: 1);
+        await HearAsync(alice, "alice", bob);
+        await HearAsync(bob, "bob", alice);
+    }
+
+    [Fact]
+    public async Task However_many_viewers_one_copy_crosses_each_link()
+    {
+        foreach (string id in (string[])["a", "b", "c"])
+            await _cluster.StartAsync(id);
+        Member alice = await _cluster.JoinAsync("a", "alice", publishAudio: 1);
+        var viewers = new List<Member>();
+        for (int i = 0; i < 8; i++)
+            viewers.Add(await _cluster.JoinAsync(i % 2 == 0 ? "b" : "c", $"viewer{i}", audioSlots: 1));
+        await HearAsync(alice, "everybody", [.. viewers]);
+        Assert.Equal(2, _cluster.Nodes["a"].Workers.Sum(w => w.Counters.Downtracks));
+        long forwarded = _cluster.Nodes["a"].Workers.Sum(w => w.Counters.PacketsForwarded);
+        long taken = _cluster.Nodes["a"].Workers.Sum(w => w.Counters.PacketsIn);
+        for (uint i = 0; i < 100; i++)
+        {
+            alice.Speak(1_000_000 + (i * 960));
+            await Task.Delay(2);
+        }
+
+        await WaitAsync(() => viewers.TrueForAll(v => v.Peer.LastTimestamp == 1_000_000 + (99 * 960)), "the last packet");
+        Assert.Equal(
+            2 * (_cluster.Nodes["a"].Workers.Sum(w => w.Counters.PacketsIn) - taken),
+            _cluster.Nodes["a"].Workers.Sum(w => w.Counters.PacketsForwarded) - forwarded);
+        foreach (Member viewer in viewers)
+            Assert.Equal(100, viewer.Peer.Do((_, _) => viewer.Peer.Received.Count(r => r.Timestamp >= 1_000_000)));
+    }
+
+    [Fact]
+    public async Task Over_two_hops_timestamps_and_sender_reports_stay_the_publishers()
+    {
+        foreach (string id in (string[])["a", "b", "c"])
+            await _cluster.StartAsync(id, o => o.Relay.MaxRelaysPerTrack = 1);
+        Member alice = await _cluster.JoinAsync("a", "alice", publishAudio: 1);
+        Member bob = await _cluster.JoinAsync("b", "bob", audioSlots: 1);
+        await HearAsync(alice, "one hop", bob);
+        Member carol = await _cluster.JoinAsync("c", "carol", audioSlots: 1);
+        await HearAsync(alice, "two hops", carol);
+        Assert.Equal(2, (await _cluster.Tree.ReadAsync(RelayTree.TrackKey(alice.TrackId()))).Depths()["c"]);
+        Assert.Equal(1, _cluster.Nodes["a"].Workers.Sum(w => w.Counters.Downtracks));
+
+        // 48 ticks a millisecond, from a clock of the publisher's own.
+        DateTime start = DateTime.UtcNow;
+        await WaitAsync(
+            () =>
+            {
+                alice.Speak(7_000_000 + (uint)((DateTime.UtcNow - start).TotalMilliseconds * 48));
+                return bob.Peer.SenderReports.Count >= 3 && carol.Peer.SenderReports.Count >= 3;
+            },
+            "sender reports");
+        SenderReport near = bob.Peer.Do((_, _) => bob.Peer.SenderReports[^1].Report);
+        SenderReport far = carol.Peer.Do((_, _) => carol.Peer.SenderReports[^1].Report);
+        double apart = (far.Ntp.ToDateTimeOffset() - near.Ntp.ToDateTimeOffset()).TotalSeconds;
+        double ticks = unchecked((int)(far.RtpTimestamp - near.RtpTimestamp)) / 48_000.0;
+        Assert.InRange(ticks - apart, -0.02, 0.02);
+    }
+
+    [Fact]
+    public async Task Video_starts_with_a_keyframe_asked_for_over_the_link()
+    {
+        await _cluster.StartAsync("a");
+        await _cluster.StartAsync("b");
+        Member alice = await _cluster.JoinAsync("a", "alice", publishVideo: 1);
+        Member bob = await _cluster.JoinAsync("b", "bob", videoSlots: 1);
+        uint timestamp = 0;
+        int asked = 0;
+        await WaitAsync(
+            () =>
+            {
+                bool keyframe = alice.Peer.KeyframeRequests > asked;
+                asked = alice.Peer.KeyframeRequests;
+                alice.Show(timestamp += 3000, keyframe);
+                return bob.Peer.PacketsReceived >= 20;
+            },
+            "video");
+        Assert.True(asked > 0);
+        Assert.Equal(0u, bob.Peer.LastTimestamp % 3000);
+    }
+
+    [Fact]
+    public async Task What_a_link_loses_is_sent_again()
+    {
+        var random = new Random(7);
+        await _cluster.StartAsync("a");
+
+        // A tenth of the media that comes over the link.
+        await _cluster.StartAsync("b", o => o.Relay.Loses = (_, first) => first >= 128 && random.Next(10) == 0);
+        Member alice = await _cluster.JoinAsync("a", "alice", publishAudio: 1);
+        Member bob = await _cluster.JoinAsync("b", "bob", audioSlots: 1);
+        await HearAsync(alice, "audio", bob);
+        for (uint i = 0; i < 300; i++)
+        {
+            alice.Speak(1_000_000 + (i * 960));
+            await Task.Delay(5);
+        }
+
+        await WaitAsync(
+            () => bob.Peer.Do((_, _) => bob.Peer.Received.Where(r => r.Timestamp is >= 1_000_000 and < 1_000_000 + (290 * 960)).Select(r => r.Timestamp).Distinct().Count()) >= 288,
+            "nearly every packet");
+        Assert.True(_cluster.Nodes["a"].Workers.Sum(w => w.Counters.PacketsRetransmitted) > 10);
+    }
+
+    [Fact]
+    public async Task A_cut_link_is_replaced_by_another_way()
+    {
+        bool cut = false;
+        foreach (string id in (string[])["a", "b", "c"])
+        {
+            await _cluster.StartAsync(id, o => o.Relay.Loses = (peer, _) =>
+                Volatile.Read(ref cut) && ((id == "a" && peer == "c") || (id == "c" && peer == "a")));
+        }
+
+        Member alice = await _cluster.JoinAsync("a", "alice", publishAudio: 1);
+        Member bob = await _cluster.JoinAsync("b", "bob", audioSlots: 1);
+        Member carol = await _cluster.JoinAsync("c", "carol", audioSlots: 1);
+        await HearAsync(alice, "audio", bob, carol);
+        Assert.Equal(1, (await _cluster.Tree.ReadAsync(RelayTree.TrackKey(alice.TrackId()))).Depths()["c"]);
+        Volatile.Write(ref cut, true);
+        DateTime at = DateTime.UtcNow;
+        uint timestamp = 5_000_000;
+        await WaitAsync(
+            () =>
+            {
+                alice.Speak(timestamp += 960);
+                return carol.Peer.Do((_, _) => carol.Peer.Received.Count(r => r.At > at.AddMilliseconds(1000))) > 20;
+            },
+            "another way");
+        TestContext.Current.TestOutputHelper?.WriteLine($"re-routed after {(DateTime.UtcNow - at).TotalMilliseconds:F0} ms");
+        Assert.Equal(2, (await _cluster.Tree.ReadAsync(RelayTree.TrackKey(alice.TrackId()))).Depths()["c"]);
+
+        // What it sent under one number it does not send under it again, and no voice goes back in time.
+        var heard = carol.Peer.Do((_, _) => carol.Peer.Received.ToArray());
+        Assert.Equal(heard.Length, heard.Select(h => h.SequenceNumber).Distinct().Count());
+    }
+
+    [Fact]
+    public async Task The_children_of_a_node_that_goes_find_another_parent()
+    {
+        foreach (string id in (string[])["a", "b", "c"])
+            await _cluster.StartAsync(id, o => o.Relay.MaxRelaysPerTrack = 1);
+        Member alice = await _cluster.JoinAsync("a", "alice", publishAudio: 1);
+        Member bob = await _cluster.JoinAsync("b", "bob", audioSlots: 1);
+        await HearAsync(alice, "one hop", bob);
+        Member carol = await _cluster.JoinAsync("c", "carol", audioSlots: 1);
+        await HearAsync(alice, "two hops", carol);
+        await _cluster.StopAsync("b");
+        await HearAsync(alice, "the short way", carol);
+        Assert.Equal(1, (await _cluster.Tree.ReadAsync(RelayTree.TrackKey(alice.TrackId()))).Depths()["c"]);
+    }
+
+    [Fact]
+    public async Task Over_a_cut_link_captions_are_neither_lost_nor_doubled()
+    {
+        bool cut = false;
+        foreach (string id in (string[])["a", "b"])
+            await _cluster.StartAsync(id, o => o.Relay.Loses = (_, _) => Volatile.Read(ref cut));
+        Member alice = await _cluster.JoinAsync("a", "alice", publishAudio: 1);
+        Member bob = await _cluster.JoinAsync("b", "bob", audioSlots: 1);
+        await HearAsync(alice, "audio", bob);
+        var captions = alice.Peer.Do((rtc, now) => rtc.CreateDataChannel(now, "captions"));
+        var said = new List<string>();
+        for (int i = 0; i < 150; i++)
+        {
+            if (i == 40)
+                Volatile.Write(ref cut, true);
+            if (i == 110)
+                Volatile.Write(ref cut, false);
+            string text = $"caption {i}";
+            if (i >= 10)
+                said.Add(text);
+            Assert.True(alice.Peer.Do((_, now) => captions.TrySend(now, System.Text.Encoding.UTF8.GetBytes(text), isText: true)));
+            await Task.Delay(i < 10 ? 50 : 30);
+        }
+
+        await WaitAsync(() => bob.Peer.Do((_, _) => bob.Peer.Messages.Contains(said[^1])), "the last caption");
+        Assert.Equal(said, bob.Peer.Do((_, _) => bob.Peer.Messages.SkipWhile(m => m != said[0]).ToArray()));
+        Assert.True(_cluster.Nodes["b"].Relay!.Counters.LinksLost > 0);
+    }
+
+    [Fact]
+    public async Task What_nobody_receives_any_more_is_given_up_and_then_the_link()
+    {
+        foreach (string id in (string[])["a", "b"])
+        {
+            await _cluster.StartAsync(id, o =>
+            {
+                o.Relay.TrackLinger = TimeSpan.FromMilliseconds(100);
+                o.Relay.LinkLinger = TimeSpan.FromSeconds(1);
+            });
+        }
+
+        Member alice = await _cluster.JoinAsync("a", "alice", publishAudio: 1);
+        Member bob = await _cluster.JoinAsync("b", "bob", audioSlots: 1);
+        await HearAsync(alice, "audio", bob);
+        await bob.LeaveAsync();
+        await WaitAsync(() => _cluster.Nodes["a"].Workers.Sum(w => w.Counters.Downtracks) == 0, "the freed slot");
+        await WaitAsync(() => _cluster.Nodes["b"].Relay!.Counters.LinksOut == 0 && _cluster.Nodes["a"].Relay!.Counters.LinksIn == 0, "the closed link");
+        Assert.Null((await _cluster.Tree.ReadAsync(RelayTree.TrackKey(alice.TrackId()))).Nodes.FirstOrDefault(n => n.Id == "b"));
+    }
+
+    [Fact]
+    public async Task More_tracks_than_slots_are_offered_more()
+    {
+        await _cluster.StartAsync("a");
+        await _cluster.StartAsync("b");
+        Member alice = await _cluster.JoinAsync("a", "alice", publishAudio: 10);
+        Member bob = await _cluster.JoinAsync("b", "bob", audioSlots: 10);
+        await WaitAsync(() => bob.Assignments.Values.Count(t => t is not null) == 10, "ten tracks");
+        await WaitAsync(() => _cluster.Nodes["a"].Workers.Sum(w => w.Counters.Downtracks) == 10, "ten slots");
+        await HearAsync(alice, "audio", bob);
+    }
+
+    [Fact]
+    public async Task A_muted_track_is_muted_there_too()
+    {
+        await _cluster.StartAsync("a");
+        await _cluster.StartAsync("b");
+        Member alice = await _cluster.JoinAsync("a", "alice", publishAudio: 1);
+        Member bob = await _cluster.JoinAsync("b", "bob", audioSlots: 1);
+        await HearAsync(alice, "audio", bob);
+        SfuNode b = _cluster.Nodes["b"];
+        await _cluster.AskAsync<SetTrackMuted, Ack>(SfuSubjects.SetMuted("a"), new SetTrackMuted(alice.Session, alice.TrackId(), true));
+        await WaitAsync(() => b.RelayWorker!.InvokeAsync(_ => b.RelayWorker.FindRoom("demo")!.Publications.Single().IsMuted).Result, "muted");
+        await _cluster.AskAsync<SetTrackMuted, Ack>(SfuSubjects.SetMuted("a"), new SetTrackMuted(alice.Session, alice.TrackId(), false));
+        await HearAsync(alice, "audio again", bob);
+    }
+
+    [Fact]
+    public async Task A_relay_without_the_clusters_key_is_refused()
+    {
+        await _cluster.StartAsync("a");
+        await _cluster.StartAsync("plain", withKey: false);
+        foreach ((string node, string ticket) in ((string, string)[])
+        [
+            ("a", new RelayTickets("another-key-another-key-another-key", TimeProvider.System).Issue("b", "a", "S")),
+            ("a", new RelayTickets(Key, TimeProvider.System).Issue("b", "c", "S")),
+            ("a", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJldmUifQ.c2lnbmF0dXJl"),
+            ("plain", new RelayTickets(Key, TimeProvider.System).Issue("b", "plain", "S")),
+        ])
+        {
+            var refused = await Assert.ThrowsAsync<BusException>(() => _cluster.AskAsync<OpenSession, Ack>(
+                SfuSubjects.Open(node), new OpenSession("S", "relay:b", "b", Everything, Relay: ticket)));
+            Assert.Equal(RelayTickets.Refused, refused.Code);
+        }
+
+        Assert.Equal(3, _cluster.Nodes["a"].Relay!.Counters.Refused);
+        Assert.Equal(0, _cluster.Nodes["a"].SessionCount);
+
+        // An ordinary session is no relay.
+        Member eve = await _cluster.JoinAsync("a", "eve", audioSlots: 1);
+        var error = await Assert.ThrowsAsync<BusException>(() => _cluster.AskAsync<SetRelaySlot, Ack>(
+            RelaySubjects.SetSlot("a"), new SetRelaySlot(eve.Session, "0", "demo", "TR_x")));
+        Assert.Equal("bad_request", error.Code);
+    }
 }

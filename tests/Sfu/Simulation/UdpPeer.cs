@@ -4,6 +4,7 @@ using Transcribe.Rtc;
 using Transcribe.Rtc.Dtls;
 using Transcribe.Rtc.Ice;
 using Transcribe.Rtc.Media;
+using Transcribe.Rtc.Rtcp;
 using Transcribe.Rtc.Rtp;
 using Transcribe.Rtc.Sctp;
 
@@ -41,6 +42,13 @@ internal sealed class UdpPeer : IRtcSessionObserver, IDisposable
 
     public List<string> Messages { get; } = [];
 
+    /// <summary>Everything received, in order.</summary>
+    public List<(string Mid, ushort SequenceNumber, uint Timestamp, DateTime At)> Received { get; } = [];
+
+    public List<(string Mid, SenderReport Report)> SenderReports { get; } = [];
+
+    public int KeyframeRequests { get; private set; }
+
     public RtcSessionState State { get; private set; }
 
     public T Do<T>(Func<RtcSession, Instant, T> act)
@@ -68,7 +76,12 @@ internal sealed class UdpPeer : IRtcSessionObserver, IDisposable
     {
         PacketsReceived++;
         LastTimestamp = packet.Timestamp;
+        Received.Add((media.Mid, packet.SequenceNumber, packet.Timestamp, DateTime.UtcNow));
     }
+
+    public void OnSenderReport(RtcMedia media, in SenderReport report, Instant arrival) => SenderReports.Add((media.Mid, report));
+
+    public void OnKeyframeRequest(RtcMedia media) => KeyframeRequests++;
 
     public void OnDataChannelMessage(RtcDataChannel channel, ReadOnlySpan<byte> data, bool isText) =>
         Messages.Add(System.Text.Encoding.UTF8.GetString(data));
