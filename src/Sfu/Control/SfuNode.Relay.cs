@@ -1,4 +1,5 @@
 using System.Net;
+using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Sfu;
 using Transcribe.Cluster.State;
 using Transcribe.Rtc;
@@ -12,6 +13,7 @@ public sealed partial class SfuNode
 {
     private readonly IStateStore? _state;
     private readonly string? _clusterKey;
+    private readonly IClusterConnection? _connection;
     private SfuWorker? _relayWorker;
     private RelayManager? _relay;
 
@@ -49,12 +51,18 @@ public sealed partial class SfuNode
             cancellationToken).ConfigureAwait(false);
         _relayWorker!.Start();
         _relay.Start();
+        if (_connection is not null)
+            _connection.Reconnected += OnReconnected;
     }
+
+    private void OnReconnected(ClusterReconnected reconnected) => _relay!.OnReconnected();
 
     private async Task StopRelayAsync()
     {
         if (_relay is null)
             return;
+        if (_connection is not null)
+            _connection.Reconnected -= OnReconnected;
         await _relay.DisposeAsync().ConfigureAwait(false);
         await Task.Run(_relayWorker!.Stop, CancellationToken.None).ConfigureAwait(false);
     }

@@ -49,7 +49,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         SfuOptions options, IMessageBus bus, IRoomDirectory rooms, INodeDirectory nodes, TimeProvider clock, ILogger<SfuNode> log,
         IClusterConnection? connection = null, NodeHeartbeat? heartbeat = null, IStateStore? state = null, RedisClusterOptions? redis = null)
     {
-        (_state, _clusterKey) = (state, options.Relay.ClusterKey ?? redis?.ClusterKey);
+        (_state, _clusterKey, _connection) = (state, options.Relay.ClusterKey ?? redis?.ClusterKey, connection);
         (_options, _bus, _rooms, _clock, _log) = (options, bus, rooms, clock, log);
         _announcer = new NodeAnnouncer(
             Describe, nodes, bus, connection ?? new InProcessClusterConnection(), heartbeat ?? NodeHeartbeat.Default, clock, log);

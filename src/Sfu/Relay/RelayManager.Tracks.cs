@@ -77,7 +77,9 @@ internal sealed partial class RelayManager
         {
             RelayPlace place = await _tree.JoinAsync(
                 RelayTree.TrackKey(track.Info.Id),
-                new RelayJoin(_nodeId, _region, track.Info.Node, Current(_dead), Current(_unreachable)),
+                new RelayJoin(
+                    _nodeId, _region, track.Info.Node, Current(_dead), Current(_unreachable),
+                    track.Slot is { Link.IsLost: false } present ? present.Link.Peer : null),
                 _stopping.Token);
             return place.Parent ?? track.Info.Node;
         }
@@ -168,11 +170,18 @@ internal sealed partial class RelayManager
         try
         {
             string[] dead = [.. Current(_dead).Union(room.Refused)];
-            return (await _tree.JoinAsync(key, new RelayJoin(_nodeId, _region, null, dead, Current(_unreachable)), _stopping.Token)).Parent;
+            string? current = room.Uplink is { IsLost: false } uplink ? uplink.Peer : null;
+            RelayPlace place = await _tree.JoinAsync(
+                key, new RelayJoin(_nodeId, _region, null, dead, Current(_unreachable), current), _stopping.Token);
+            room.Place = place;
+            return place.Parent;
         }
-        catch (Exception e) when (e is not OperationCanceledException && e is not BusException { Code: RelayTree.Full } && room.Uplink is { IsLost: false })
+        catch (Exception e) when (
+            e is not OperationCanceledException && e is not BusException { Code: RelayTree.Full }
+            && room.Place is { } last && (last.Parent is null || !room.Refused.Contains(last.Parent)))
         {
-            return room.Uplink!.Peer;
+            // The store is away: everybody stays where it was.
+            return last.Parent;
         }
         catch (Exception e) when (e is not OperationCanceledException and not BusException)
         {

@@ -77,6 +77,18 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
             Post(() => isHere ? OpenRoomAsync(room) : CloseRoomAsync(room));
     }
 
+    /// <summary>The store is back, perhaps without its data: everybody confirms its place. From any thread.</summary>
+    public void OnReconnected() => Post(async () =>
+    {
+        foreach (RemoteRoom room in _rooms.Values.ToArray())
+        {
+            room.Changed.Set();
+            foreach (RemoteTrack track in room.Tracks.Values)
+                track.Changed.Set();
+            await CatchUpAsync(room);
+        }
+    });
+
     /// <summary>Checks another node's request for a session.</summary>
     /// <returns>What makes it a link.</returns>
     /// <exception cref="BusException"><see cref="RelayTickets.Refused"/>.</exception>

@@ -13,9 +13,11 @@ internal sealed record RelayPlace(string? Parent, int Depth);
 /// <summary>What a joining node says of itself and of others.</summary>
 /// <param name="Root">The node that a track is published on; null where whoever comes first is the root.</param>
 /// <param name="Dead">Nodes that are gone: they leave the tree.</param>
+/// <param name="Current">The node that it takes from now, over a link that stands: after the store lost its data everybody keeps its place.</param>
 /// <param name="Unreachable">Nodes to which this one finds no path: as parents they come last.</param>
 internal sealed record RelayJoin(
-    string Node, string Region, string? Root, IReadOnlyCollection<string> Dead, IReadOnlyCollection<string> Unreachable);
+    string Node, string Region, string? Root, IReadOnlyCollection<string> Dead, IReadOnlyCollection<string> Unreachable,
+    string? Current = null);
 
 /// <summary>
 /// A bounded tree of nodes: no node has more children than <see cref="MaxChildren"/>, none is deeper than
@@ -67,7 +69,8 @@ internal sealed class RelayTreeState
             Replace(self with { Parent = "" });
         int height = self is null ? 0 : HeightOf(self.Id);
         depths = Depths();
-        RelayTreeNode? parent = Choose(join, depths, height, join.Unreachable);
+        RelayTreeNode? parent = self is null ? Keep(join, depths) : null;
+        parent ??= Choose(join, depths, height, join.Unreachable);
         if (parent is null && height > 0)
         {
             OrphanChildrenOf(join.Node);
@@ -143,7 +146,7 @@ internal sealed class RelayTreeState
     private void EnsureRoot(RelayJoin join, long now)
     {
         RelayTreeNode? root = _nodes.Find(n => n.Parent is null);
-        string wanted = join.Root ?? root?.Id ?? join.Node;
+        string wanted = join.Root ?? root?.Id ?? (_nodes.Count == 0 ? join.Current : null) ?? join.Node;
         if (root?.Id == wanted)
             return;
 
@@ -170,6 +173,12 @@ internal sealed class RelayTreeState
             height++;
         }
     }
+
+    /// <summary>The parent that the node has already, where the tree knows nothing of either.</summary>
+    private RelayTreeNode? Keep(RelayJoin join, Dictionary<string, int> depths) =>
+        join.Current is string current && depths.TryGetValue(current, out int depth) && depth < MaxDepth && ChildrenOf(current) < MaxChildren
+            ? Find(current)
+            : null;
 
     /// <summary>The nearest to the root that has room; of those one of the same region, then the one with the fewest children.</summary>
     private RelayTreeNode? Choose(RelayJoin join, Dictionary<string, int> depths, int height, IReadOnlyCollection<string> not)

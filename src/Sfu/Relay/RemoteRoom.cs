@@ -56,6 +56,9 @@ internal sealed class RemoteRoom(string name)
     /// <summary>The link towards the root of the room's tree; null while there is none, or this node is the root.</summary>
     public RelayLink? Uplink { get; set; }
 
+    /// <summary>Its place as the store told it last; null before that.</summary>
+    public RelayPlace? Place { get; set; }
+
     /// <summary>Nodes that said they have no part of the room.</summary>
     public HashSet<string> Refused { get; } = new(StringComparer.Ordinal);
 

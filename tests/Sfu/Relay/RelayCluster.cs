@@ -8,6 +8,7 @@ using Transcribe.Cluster.InProcess;
 using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Rooms;
 using Transcribe.Cluster.Sfu;
+using Transcribe.Cluster.State;
 using Transcribe.Cluster.Tokens;
 using Transcribe.Rtc;
 using Transcribe.Rtc.Media;
@@ -26,6 +27,7 @@ internal sealed class RelayCluster : IAsyncDisposable
     public static readonly Grants Everything = new() { Publish = true, Subscribe = true, PublishData = true, PublishDataLabels = ["captions"] };
 
     private readonly InProcessStateStore _state = new(TimeProvider.System);
+    private readonly AwayStore _seen;
     private readonly NodeDirectory _nodes;
     private readonly List<UdpPeer> _peers = [];
     private int _sessions;
@@ -34,6 +36,7 @@ internal sealed class RelayCluster : IAsyncDisposable
     {
         Rooms = new RoomDirectory(_state, new InProcessEventLog(TimeProvider.System), Bus, TimeProvider.System);
         _nodes = new NodeDirectory(_state);
+        _seen = new AwayStore(_state);
         Tree = new RelayTree(_state, TimeProvider.System, 8, 3);
     }
 
@@ -42,6 +45,9 @@ internal sealed class RelayCluster : IAsyncDisposable
     public RoomDirectory Rooms { get; }
 
     public RelayTree Tree { get; }
+
+    /// <summary>The relays' store does not answer.</summary>
+    public bool StoreIsAway { set => _seen.IsAway = value; }
 
     public Dictionary<string, SfuNode> Nodes { get; } = [];
 
@@ -60,7 +66,7 @@ internal sealed class RelayCluster : IAsyncDisposable
         var options = new SfuOptions { NodeId = id, UdpPort = 0, Workers = 1, BindAddress = "127.0.0.1" };
         options.Relay.ClusterKey = withKey ? Key : null;
         configure?.Invoke(options);
-        var node = new SfuNode(options, Bus, Rooms, _nodes, TimeProvider.System, TestLog.Instance, state: _state);
+        var node = new SfuNode(options, Bus, Rooms, _nodes, TimeProvider.System, TestLog.Instance, state: _seen);
         await node.StartAsync(CancellationToken.None);
         Nodes.Add(id, node);
         return node;
@@ -124,6 +130,34 @@ internal sealed class RelayCluster : IAsyncDisposable
         foreach (string id in Nodes.Keys.ToArray())
             await StopAsync(id);
         await Bus.DisposeAsync();
+    }
+
+    private sealed class AwayStore(IStateStore inner) : IStateStore
+    {
+        private volatile bool _away;
+
+        public bool IsAway { set => _away = value; }
+
+        private IStateStore Inner => _away ? throw new ClusterUnavailableException("away") : inner;
+
+        public ValueTask<StateEntry?> GetAsync(string key, CancellationToken cancellationToken = default) => Inner.GetAsync(key, cancellationToken);
+
+        public ValueTask<StateEntry> SetAsync(string key, string value, TimeSpan? timeToLive = null, CancellationToken cancellationToken = default) =>
+            Inner.SetAsync(key, value, timeToLive, cancellationToken);
+
+        public ValueTask<StateEntry?> TryAddAsync(string key, string value, TimeSpan? timeToLive = null, CancellationToken cancellationToken = default) =>
+            Inner.TryAddAsync(key, value, timeToLive, cancellationToken);
+
+        public ValueTask<StateEntry?> TryReplaceAsync(string key, long version, string value, TimeSpan? timeToLive = null, CancellationToken cancellationToken = default) =>
+            Inner.TryReplaceAsync(key, version, value, timeToLive, cancellationToken);
+
+        public ValueTask<bool> TryDeleteAsync(string key, long version, CancellationToken cancellationToken = default) =>
+            Inner.TryDeleteAsync(key, version, cancellationToken);
+
+        public ValueTask<bool> DeleteAsync(string key, CancellationToken cancellationToken = default) => Inner.DeleteAsync(key, cancellationToken);
+
+        public ValueTask<IReadOnlyList<StateEntry>> ListAsync(string prefix, CancellationToken cancellationToken = default) =>
+            Inner.ListAsync(prefix, cancellationToken);
     }
 
     private sealed class TestLog : ILogger<SfuNode>

@@ -253,6 +253,21 @@ public sealed class RelayNodeTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task While_the_store_is_away_links_stay_and_a_new_need_goes_to_the_origin()
+    {
+        foreach (string id in (string[])["a", "b", "c"])
+            await _cluster.StartAsync(id, o => o.Relay.MaxRelaysPerTrack = 1);
+        Member alice = await _cluster.JoinAsync("a", "alice", publishAudio: 1);
+        Member bob = await _cluster.JoinAsync("b", "bob", audioSlots: 1);
+        await HearAsync(alice, "before", bob);
+        _cluster.StoreIsAway = true;
+        Member carol = await _cluster.JoinAsync("c", "carol", audioSlots: 1);
+        await HearAsync(alice, "meanwhile", bob, carol);
+        Assert.Equal(2, _cluster.Nodes["a"].Workers.Sum(w => w.Counters.Downtracks));
+        _cluster.StoreIsAway = false;
+    }
+
+    [Fact]
     public async Task More_tracks_than_slots_are_offered_more()
     {
         await _cluster.StartAsync("a");

@@ -117,6 +117,17 @@ public sealed class RelayTreeTests
     }
 
     [Fact]
+    public async Task After_the_store_lost_its_data_everybody_keeps_its_parent()
+    {
+        const string key = "relays/room/demo";
+        Assert.Equal("b", (await _tree.JoinAsync(key, new RelayJoin("c", "eu", null, [], [], Current: "b"))).Parent);
+        Assert.Null((await JoinAsync("b", null, key)).Parent);
+        Assert.Equal("origin", (await JoinAsync("x")).Parent);
+        Assert.Equal("x", (await _tree.JoinAsync("relays/track/T", new RelayJoin("y", "eu", "origin", [], [], Current: "x"))).Parent);
+        Assert.Equal("origin", (await _tree.JoinAsync("relays/track/T", new RelayJoin("z", "eu", "origin", [], [], Current: "gone"))).Parent);
+    }
+
+    [Fact]
     public async Task The_last_one_leaves_nothing_behind()
     {
         await JoinAsync("a");
