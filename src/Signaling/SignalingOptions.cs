@@ -1,8 +1,26 @@
+using System.Security.Cryptography;
+
 namespace Transcribe.Signaling;
 
 /// <summary>Limits and times of a signalling node.</summary>
 public sealed class SignalingOptions
 {
+    /// <summary>
+    /// Name of this node in the cluster: under it, it announces itself and owns sessions. Default: "signaling-" and random characters.
+    /// </summary>
+    public string NodeId { get; set; } = "signaling-" + RandomNumberGenerator.GetHexString(8, lowercase: true);
+
+    /// <summary>Region of this node; sessions go to SFU nodes in it by preference. Null (default): no preference.</summary>
+    public string? Region { get; set; }
+
+    /// <summary>
+    /// How long a session whose SFU node is lost waits for another one to have room, before it is ended as "nodeLost". Default 30 s.
+    /// </summary>
+    public TimeSpan MoveTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Sessions that are moved to other SFU nodes at the same time. Default 32.</summary>
+    public int MaxConcurrentMoves { get; set; } = 32;
+
     /// <summary>How long a session waits for its client after the hub connection broke. 1 s to 5 min; default 15 s.</summary>
     public TimeSpan GracePeriod { get; set; } = TimeSpan.FromSeconds(15);
 
@@ -30,6 +48,12 @@ public sealed class SignalingOptions
     /// <summary>Null, or a sentence that names the setting, its value and the fix.</summary>
     public string? Validate()
     {
+        if (NodeId.Length is 0 or > 64 || !NodeId.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_'))
+            return $"Signaling:NodeId is \"{NodeId}\"; use 1 to 64 of the characters A-Z a-z 0-9 - _.";
+
+        if (MoveTimeout < TimeSpan.FromSeconds(1) || MaxConcurrentMoves < 1)
+            return $"Signaling:MoveTimeout is {MoveTimeout} and Signaling:MaxConcurrentMoves is {MaxConcurrentMoves}; set at least 1 s and 1.";
+
         if (GracePeriod < TimeSpan.FromSeconds(1) || GracePeriod > TimeSpan.FromMinutes(5))
             return $"Signaling:GracePeriod is {GracePeriod}; set 1 s to 5 min.";
 

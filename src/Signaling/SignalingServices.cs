@@ -25,8 +25,14 @@ public static class SignalingServices
         services.AddSingleton(options);
         services.TryAddSingleton<IIceServers>(new StaticIceServers([]));
         services.AddSingleton<RoomFeeds>();
+        services.AddSingleton<SessionStore>();
+        services.AddSingleton<WhipStates>();
+        services.AddSingleton<SessionRemoval>();
+        services.AddSingleton<SfuWatch>();
+        services.AddSingleton<SessionMover>();
         services.AddSingleton<SessionManager>();
-        services.AddHostedService(provider => provider.GetRequiredService<SessionManager>());
+        services.AddSingleton<SessionSweeper>();
+        services.AddHostedService<SignalingNode>();
         services.AddSingleton<WhipHandler>();
         services.AddSignalR(hub =>
             {
@@ -41,6 +47,9 @@ public static class SignalingServices
             .AddJsonProtocol(json => ClusterJson.Configure(json.PayloadSerializerOptions));
         return services;
     }
+
+    /// <summary>Sessions that this process has now.</summary>
+    public static int CountSessions(IServiceProvider services) => services.GetRequiredService<SessionManager>().Count;
 
     public static IEndpointRouteBuilder MapSignaling(this IEndpointRouteBuilder endpoints)
     {

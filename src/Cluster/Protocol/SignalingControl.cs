@@ -8,7 +8,13 @@ public static class SignalingSubjects
 
     /// <summary><see cref="RemoveParticipant"/>; every signalling node hears it and acts on its own sessions.</summary>
     public const string Remove = "signaling.remove";
+
+    /// <summary><see cref="SessionTaken"/>, to the node that had the session.</summary>
+    public static string Taken(string node) => $"signaling.{node}.taken";
 }
+
+/// <summary>A client came back to another signalling node, which has its session now: the former one forgets it, and ends nothing.</summary>
+public sealed record SessionTaken(string SessionId, string Owner);
 
 /// <summary>Moves sessions to other SFU nodes: their participants stay in the room and negotiate anew.</summary>
 /// <param name="FromNode">Only sessions on this SFU node; null for all.</param>

@@ -39,8 +39,21 @@ public interface IRoomDirectory
     /// <summary>False where there is no such track.</summary>
     ValueTask<bool> UnpublishTrackAsync(string room, string participantId, string trackId, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Takes all tracks of a session's participant off that are on one SFU node: the node died, or the session moves. The number of tracks; 0 where the
+    /// participant is not in the room under this session.
+    /// </summary>
+    ValueTask<int> UnpublishTracksAsync(
+        string room, string sessionId, string participantId, string node, CancellationToken cancellationToken = default);
+
     /// <summary>False where there is no such track. Without a change there is no event.</summary>
     ValueTask<bool> SetMutedAsync(string room, string participantId, string trackId, bool muted, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// Writes a participant again, with its tracks and the time it joined at, after the cluster's state was lost. What is there already stays, tracks
+    /// are added to it. False where the identity belongs to another session by now.
+    /// </summary>
+    ValueTask<bool> RestoreAsync(string room, string sessionId, ParticipantInfo participant, CancellationToken cancellationToken = default);
 
     /// <summary>What an admin asks for. Works for a room nobody is in, too: it holds for whoever comes.</summary>
     ValueTask<TranscriptionState> SetTranscriptionAsync(
@@ -64,6 +77,9 @@ public interface IRoomDirectory
 
     /// <summary>The room as it is; an empty snapshot with sequence 0 where it does not exist.</summary>
     ValueTask<RoomSnapshot> GetSnapshotAsync(string room, CancellationToken cancellationToken = default);
+
+    /// <summary>The number of the room's last event; 0 where it does not exist. Cheap: to find out whether events were lost.</summary>
+    ValueTask<long> GetSequenceAsync(string room, CancellationToken cancellationToken = default);
 
     /// <summary>The events after a sequence number; null where some of them are gone, or the number is ahead of the room: take a snapshot.</summary>
     ValueTask<IReadOnlyList<RoomEvent>?> GetEventsAsync(string room, long afterSequence, CancellationToken cancellationToken = default);

@@ -216,6 +216,12 @@ public sealed partial class RoomDirectory(
         return SnapshotAsync(room, cancellationToken);
     }
 
+    public ValueTask<long> GetSequenceAsync(string room, CancellationToken cancellationToken = default)
+    {
+        Require(room);
+        return log.LastSequenceAsync(LogName(room), cancellationToken);
+    }
+
     public async ValueTask<IReadOnlyList<RoomEvent>?> GetEventsAsync(
         string room, long afterSequence, CancellationToken cancellationToken = default)
     {

@@ -1,31 +1,22 @@
-using System.Collections.Immutable;
-using System.Text.Json;
-using Transcribe.Cluster;
 using Transcribe.Cluster.Bus;
-using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Rooms;
-using Transcribe.Cluster.Sfu;
-using Transcribe.Signaling.Sessions;
 
 namespace Transcribe.Signaling.Rooms;
 
-internal interface IRoomListener
-{
-    void OnRoomEvent(RoomEvent change, Outgoing message);
-
-    void OnSpeakers(Outgoing message);
-}
-
 /// <summary>
 /// One subscription a room and node, however many sessions listen. Events come to listeners in sequence: what the bus lost is
-/// read from the room's log.
+/// read from the room's log, at the latest when <see cref="CheckAsync"/> looks.
 /// </summary>
 internal sealed class RoomFeeds(IMessageBus bus, IRoomDirectory rooms)
 {
-    private readonly IMessageBus _bus = bus;
-    private readonly IRoomDirectory _rooms = rooms;
     private readonly Lock _lock = new();
-    private readonly Dictionary<string, Feed> _feeds = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, RoomFeed> _feeds = new(StringComparer.Ordinal);
+
+    /// <summary>
+    /// Asked where a room has fewer events than its listeners have heard: it ended, or the cluster's state was lost. The feed is silent until
+    /// <see cref="ResetAsync"/>.
+    /// </summary>
+    public Action<string>? Regressed { get; set; }
 
     /// <summary>Rooms listened to now.</summary>
     public int Count
@@ -40,11 +31,11 @@ internal sealed class RoomFeeds(IMessageBus bus, IRoomDirectory rooms)
     /// <summary>After this returns, every event after a snapshot that is taken later reaches the listener.</summary>
     public async Task<IAsyncDisposable> AttachAsync(string room, IRoomListener listener)
     {
-        Feed? feed;
+        RoomFeed? feed;
         lock (_lock)
         {
             if (!_feeds.TryGetValue(room, out feed))
-                _feeds[room] = feed = new Feed(this, room);
+                _feeds[room] = feed = new RoomFeed(room, bus, rooms, () => Regressed?.Invoke(room));
 
             feed.Listeners = feed.Listeners.Add(listener);
         }
@@ -62,7 +53,49 @@ internal sealed class RoomFeeds(IMessageBus bus, IRoomDirectory rooms)
         }
     }
 
-    private sealed class Attachment(RoomFeeds feeds, Feed feed, IRoomListener listener) : IAsyncDisposable
+    /// <summary>The room as its events have told it; null where nobody listens to it.</summary>
+    public async Task<RoomSnapshot?> GetKnownAsync(string room) =>
+        Find(room) is { } feed ? await feed.GetKnownAsync().ConfigureAwait(false) : null;
+
+    /// <summary>Looks for events that the bus lost, in every room listened to.</summary>
+    /// <exception cref="Exception">The store does not answer; look again later.</exception>
+    public async Task CheckAsync(CancellationToken cancellationToken)
+    {
+        foreach (RoomFeed feed in All())
+            await feed.CheckAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Nothing of these rooms is told until <see cref="ResetAsync"/>: what would be is going to be in its snapshot.</summary>
+    public async Task SuspendAsync(string room)
+    {
+        if (Find(room) is { } feed)
+            await feed.SuspendAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Takes a snapshot, and tells it to the room's listeners in place of events.</summary>
+    public async Task<RoomSnapshot?> ResetAsync(string room, CancellationToken cancellationToken) =>
+        Find(room) is { } feed ? await feed.ResetAsync(cancellationToken).ConfigureAwait(false) : null;
+
+    /// <summary>An SFU node is gone, and its speakers with it. Null: no list that is known can be relied on.</summary>
+    public async Task ForgetSpeakersAsync(string? node)
+    {
+        foreach (RoomFeed feed in All())
+            await feed.ForgetSpeakersAsync(node).ConfigureAwait(false);
+    }
+
+    private RoomFeed? Find(string room)
+    {
+        lock (_lock)
+            return _feeds.GetValueOrDefault(room);
+    }
+
+    private RoomFeed[] All()
+    {
+        lock (_lock)
+            return [.. _feeds.Values];
+    }
+
+    private sealed class Attachment(RoomFeeds feeds, RoomFeed feed, IRoomListener listener) : IAsyncDisposable
     {
         private int _disposed;
 
@@ -77,96 +110,11 @@ internal sealed class RoomFeeds(IMessageBus bus, IRoomDirectory rooms)
                 if (!feed.Listeners.IsEmpty)
                     return;
 
-                if (feeds._feeds.TryGetValue(feed.Room, out Feed? present) && present == feed)
+                if (feeds._feeds.TryGetValue(feed.Room, out RoomFeed? present) && present == feed)
                     feeds._feeds.Remove(feed.Room);
             }
 
-            await feed.StopAsync().ConfigureAwait(false);
-        }
-    }
-
-    private sealed class Feed
-    {
-        private readonly RoomFeeds _feeds;
-        private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        private readonly List<IAsyncDisposable> _subscriptions = [];
-        private readonly Lazy<Task> _start;
-        private long _last;
-
-        public Feed(RoomFeeds feeds, string room)
-        {
-            _feeds = feeds;
-            Room = room;
-            _start = new Lazy<Task>(StartAsync);
-        }
-
-        public string Room { get; }
-
-        public Task Started => _start.Value;
-
-        public ImmutableArray<IRoomListener> Listeners { get; set; } = [];
-
-        public async Task StopAsync()
-        {
-            _ready.TrySetCanceled();
-            try
-            {
-                await _start.Value.ConfigureAwait(false);
-            }
-            catch (Exception)
-            {
-                // The listener that started it was told; what was subscribed is undone here.
-            }
-
-            foreach (IAsyncDisposable subscription in _subscriptions)
-                await subscription.DisposeAsync().ConfigureAwait(false);
-        }
-
-        private async Task StartAsync()
-        {
-            _subscriptions.Add(await _feeds._bus.SubscribeAsync<RoomEvent>(RoomSubjects.Events(Room), OnEventAsync).ConfigureAwait(false));
-            _subscriptions.Add(await _feeds._bus.SubscribeAsync<ActiveSpeakers>(SfuSubjects.Speakers(Room), OnSpeakersAsync).ConfigureAwait(false));
-            _last = (await _feeds._rooms.GetSnapshotAsync(Room).ConfigureAwait(false)).Sequence;
-            _ready.TrySetResult();
-        }
-
-        private async ValueTask OnEventAsync(RoomEvent change, CancellationToken cancellationToken)
-        {
-            await _ready.Task.ConfigureAwait(false);
-            if (change.Sequence > _last + 1)
-            {
-                IReadOnlyList<RoomEvent>? missed = await _feeds._rooms.GetEventsAsync(Room, _last, cancellationToken).ConfigureAwait(false);
-                foreach (RoomEvent lost in missed ?? [])
-                    Deliver(lost);
-            }
-            else if (change.Sequence <= _last
-                && (await _feeds._rooms.GetSnapshotAsync(Room, cancellationToken).ConfigureAwait(false)).Sequence < _last)
-            {
-                // The room ended and began again, and the event that said so was lost.
-                _last = change.Sequence - 1;
-            }
-
-            Deliver(change);
-        }
-
-        private void Deliver(RoomEvent change)
-        {
-            if (change.Sequence <= _last)
-                return;
-
-            _last = change is RoomClosed ? 0 : change.Sequence;
-            var message = new Outgoing(HubMethods.RoomEvent, JsonSerializer.SerializeToElement(change, ClusterJson.Options));
-            foreach (IRoomListener listener in Listeners)
-                listener.OnRoomEvent(change, message);
-        }
-
-        private ValueTask OnSpeakersAsync(ActiveSpeakers speakers, CancellationToken cancellationToken)
-        {
-            var message = new Outgoing(HubMethods.Speakers, JsonSerializer.SerializeToElement(speakers, ClusterJson.Options));
-            foreach (IRoomListener listener in Listeners)
-                listener.OnSpeakers(message);
-
-            return ValueTask.CompletedTask;
+            await feed.DisposeAsync().ConfigureAwait(false);
         }
     }
 }

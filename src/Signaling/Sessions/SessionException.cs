@@ -22,8 +22,10 @@ internal sealed class SessionException(string code, string message) : Exception(
     /// <summary>What a failed request to an SFU node means to the client.</summary>
     public static SessionException From(BusException e) => e.Code switch
     {
-        BusException.NoResponder or BusException.Timeout or "overloaded" =>
+        BusException.NoResponder or BusException.Timeout or BusException.Overloaded =>
             new(Unavailable, "The media server does not answer; try again in a moment."),
+        BusException.Unavailable =>
+            new(Unavailable, "The cluster's bus is away for the moment; the call goes on. Try again in a few seconds."),
         BusException.Internal => new(Internal, "The media server failed; its log says why. Try again."),
         _ => new(e.Code, e.Message),
     };

@@ -16,12 +16,18 @@ internal sealed partial class SessionManager
     [LoggerMessage(2004, LogLevel.Debug, "Session {Session}: {Subject} refused: {Code}")]
     private partial void LogRefused(string session, string subject, string code);
 
-    [LoggerMessage(2005, LogLevel.Debug, "Session {Session} was not closed by its node: {Code}")]
-    private partial void LogCloseUnanswered(string session, string code);
-
     [LoggerMessage(2006, LogLevel.Error, "Session {Session} could not be ended cleanly")]
     private partial void LogEndFailed(string session, Exception exception);
 
     [LoggerMessage(2007, LogLevel.Warning, "Stopping with {Count} sessions not ended cleanly")]
     private partial void LogStopIncomplete(int count);
+
+    [LoggerMessage(2008, LogLevel.Information, "Session {Session} in room {Room} was taken over from node {Before}")]
+    private partial void LogTaken(string session, string room, string before);
+
+    [LoggerMessage(2009, LogLevel.Information, "Session {Session} in room {Room} is left to another node")]
+    private partial void LogForgotten(string session, string room);
+
+    [LoggerMessage(2010, LogLevel.Debug, "Session {Session} is written later: {Reason}")]
+    private partial void LogStoreAway(string session, string reason);
 }

@@ -26,7 +26,7 @@ internal sealed class SessionOutbox
     private static readonly TimeSpan SendTimeout = TimeSpan.FromSeconds(15);
 
     private readonly Lock _lock = new();
-    private List<(long Sequence, Outgoing Message)>? _early = [];
+    private List<Early>? _early = [];
     private long _last;
     private Pump? _pump;
 
@@ -50,13 +50,33 @@ internal sealed class SessionOutbox
                 _pump.Post(message);
 
             _last = last;
-            foreach ((long sequence, Outgoing message) in _early ?? [])
-                PostInOrder(sequence, message);
-
-            _early = null;
+            PostEarly();
         }
 
         before?.Abort();
+    }
+
+    /// <summary>Nothing comes of the new connection for which <see cref="Hold"/> was called. False where there is none at all.</summary>
+    public bool Release()
+    {
+        lock (_lock)
+        {
+            PostEarly();
+            return _pump is not null;
+        }
+    }
+
+    /// <summary>Cuts the connection without a word: its session goes on elsewhere.</summary>
+    public void Abort()
+    {
+        Pump? pump;
+        lock (_lock)
+        {
+            pump = _pump;
+            _pump = null;
+        }
+
+        pump?.Abort();
     }
 
     /// <summary>False where the session has another connection by now.</summary>
@@ -77,13 +97,24 @@ internal sealed class SessionOutbox
     {
         lock (_lock)
         {
+            var early = new Early(sequence, message, roomClosed ? 0 : null, Always: false);
             if (_early is not null)
-                _early.Add((sequence, message));
+                _early.Add(early);
             else
-                PostInOrder(sequence, message);
+                PostInOrder(early);
+        }
+    }
 
-            if (roomClosed)
-                _last = 0;
+    /// <summary>The room anew: events go on from this number.</summary>
+    public void PostReset(long sequence, Outgoing message)
+    {
+        lock (_lock)
+        {
+            var early = new Early(sequence, message, sequence, Always: true);
+            if (_early is not null)
+                _early.Add(early);
+            else
+                PostInOrder(early);
         }
     }
 
@@ -106,14 +137,28 @@ internal sealed class SessionOutbox
         }
     }
 
-    private void PostInOrder(long sequence, Outgoing message)
+    private void PostEarly()
     {
-        if (sequence <= _last)
-            return;
+        foreach (Early early in _early ?? [])
+            PostInOrder(early);
 
-        _last = sequence;
-        _pump?.Post(message);
+        _early = null;
     }
+
+    private void PostInOrder(Early early)
+    {
+        if (early.Always || early.Sequence > _last)
+        {
+            _last = early.Sequence;
+            _pump?.Post(early.Message);
+        }
+
+        _last = early.LastAfter ?? _last;
+    }
+
+    /// <param name="LastAfter">What the last number is then; null for its own.</param>
+    /// <param name="Always">Sent whatever its number.</param>
+    private readonly record struct Early(long Sequence, Outgoing Message, long? LastAfter, bool Always);
 
     private sealed class Pump
     {

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
 using Microsoft.AspNetCore.Http;
@@ -17,14 +16,13 @@ namespace Transcribe.Signaling.Whip;
 
 /// <summary>WHIP (RFC 9725) and WHEP: one offer, one answer, a resource to trickle to and to delete.</summary>
 internal sealed partial class WhipHandler(
-    SessionManager sessions, IAccessTokenValidator tokens, SignalingOptions options, ILogger<WhipHandler> logger)
+    SessionManager sessions, WhipStates states, IAccessTokenValidator tokens, SignalingOptions options, ILogger<WhipHandler> logger)
 {
     public const string SdpType = "application/sdp";
     public const string FragmentType = "application/trickle-ice-sdpfrag";
 
     private const string Surface = "whip";
 
-    private readonly ConcurrentDictionary<string, WhipState> _states = new(StringComparer.Ordinal);
     private readonly ILogger _logger = logger;
 
     public Task<IResult> PublishAsync(HttpContext http, string room) => AnswerAsync(async () =>
@@ -63,7 +61,7 @@ internal sealed partial class WhipHandler(
 
     public Task<IResult> PatchAsync(HttpContext http, string sessionId) => AnswerAsync(async () =>
     {
-        (ClientSession session, WhipState state) = Find(http, sessionId);
+        (ClientSession session, _) = await FindAsync(http, sessionId);
         string body = await ReadAsync(http, FragmentType, SdpFragment.MaxLength);
         if (!SdpFragment.TryParse(body, out SdpFragment? fragment) || fragment is null)
             throw new ApiProblem(StatusCodes.Status400BadRequest, SessionException.BadRequest, "The body is not an SDP fragment with candidates or ICE credentials (RFC 8840).");
@@ -75,6 +73,8 @@ internal sealed partial class WhipHandler(
         await session.Gate.WaitAsync(http.RequestAborted);
         try
         {
+            // Another request may have restarted ICE while this one waited.
+            WhipState state = await states.FindAsync(sessionId, http.RequestAborted) ?? throw NotFound();
             return match == "*"
                 ? await RestartAsync(http, session, state, fragment)
                 : await TrickleAsync(http, session, state, fragment, match);
@@ -87,19 +87,20 @@ internal sealed partial class WhipHandler(
 
     public Task<IResult> DeleteAsync(HttpContext http, string sessionId) => AnswerAsync(async () =>
     {
-        (ClientSession session, _) = Find(http, sessionId);
+        (ClientSession session, _) = await FindAsync(http, sessionId);
         await sessions.EndAsync(session, "left");
-        _states.TryRemove(sessionId, out _);
         return Results.Ok();
     });
 
     private async Task<IResult> CreateAsync(HttpContext http, SessionRequest request, string offer, PublishedMedia[] tracks)
     {
-        (ClientSession session, _) = await sessions.OpenAsync(request, hasHub: false, http.RequestAborted);
+        ClientSession session = await sessions.OpenHttpAsync(request, http.RequestAborted);
         SessionNegotiated answer;
+        var state = new WhipState(offer, tracks, NewETag());
         try
         {
             answer = await sessions.NegotiateAsync(session, offer, tracks, http.RequestAborted);
+            await states.WriteAsync(session.Id, state, http.RequestAborted);
         }
         catch
         {
@@ -107,9 +108,6 @@ internal sealed partial class WhipHandler(
             throw;
         }
 
-        Forget();
-        var state = new WhipState(offer, tracks, NewETag());
-        _states[session.Id] = state;
         HttpResponse response = http.Response;
         response.Headers.Location = $"{http.Request.PathBase}{WhipEndpoints.SessionPath(session.Id)}";
         response.Headers.ETag = state.ETag;
@@ -125,7 +123,7 @@ internal sealed partial class WhipHandler(
         if (match != state.ETag)
             throw new ApiProblem(StatusCodes.Status412PreconditionFailed, "precondition_failed", "If-Match is not the session's ETag: ICE was restarted meanwhile. Use the newest ETag.");
 
-        if (fragment.Ufrag is not null && fragment.Ufrag != state.Ufrag)
+        if (fragment.Ufrag is not null && fragment.Ufrag != Ufrag(state))
             throw new ApiProblem(StatusCodes.Status412PreconditionFailed, "precondition_failed", "The ICE credentials are not the session's. To restart ICE, send If-Match: *.");
 
         foreach (string candidate in fragment.Candidates)
@@ -139,14 +137,14 @@ internal sealed partial class WhipHandler(
 
     private async Task<IResult> RestartAsync(HttpContext http, ClientSession session, WhipState state, SdpFragment fragment)
     {
-        if (fragment.Ufrag is null || fragment.Pwd is null || fragment.Ufrag == state.Ufrag)
+        if (fragment.Ufrag is null || fragment.Pwd is null || fragment.Ufrag == Ufrag(state))
             throw new ApiProblem(StatusCodes.Status400BadRequest, SessionException.BadRequest, "If-Match: * restarts ICE; the fragment must then have a new ice-ufrag and ice-pwd.");
 
         // Nothing but ICE changes, so the offer with new credentials is what the client would offer.
         string offer = SdpMedia.WithIce(state.Offer, fragment.Ufrag, fragment.Pwd);
         SessionNegotiated answer = await sessions.NegotiateAsync(session, offer, state.Tracks, http.RequestAborted);
         var restarted = new WhipState(offer, state.Tracks, NewETag());
-        _states[session.Id] = restarted;
+        await states.WriteAsync(session.Id, restarted, http.RequestAborted);
         foreach (string candidate in fragment.Candidates)
             await sessions.TrickleAsync(session, candidate, http.RequestAborted);
 
@@ -165,7 +163,8 @@ internal sealed partial class WhipHandler(
         throw Unauthorized(http, error);
     }
 
-    private (ClientSession Session, WhipState State) Find(HttpContext http, string sessionId)
+    /// <summary>The session, from whichever signalling node has it.</summary>
+    private async Task<(ClientSession Session, WhipState State)> FindAsync(HttpContext http, string sessionId)
     {
         bool valid = tokens.TryValidate(Bearer(http), null, out AccessToken? token, out TokenError? error);
 
@@ -173,14 +172,20 @@ internal sealed partial class WhipHandler(
         if (!valid && error!.Code != TokenErrors.Expired)
             throw Unauthorized(http, error);
 
-        if (!sessions.TryGet(sessionId, out ClientSession session) || session.Ended || !_states.TryGetValue(sessionId, out WhipState? state)
+        if (await states.FindAsync(sessionId, http.RequestAborted) is not { } state
+            || await sessions.FindHttpAsync(sessionId, http.RequestAborted) is not { Ended: false } session
             || (token is not null && (token.Room != session.Room || token.Participant != session.Participant)))
         {
-            throw new ApiProblem(StatusCodes.Status404NotFound, SessionException.NotFound, "There is no such session (any more); POST a new offer.");
+            throw NotFound();
         }
 
         return (session, state);
     }
+
+    private static ApiProblem NotFound() =>
+        ApiProblem.NotFound("There is no such session (any more); POST a new offer.", SessionException.NotFound);
+
+    private static string? Ufrag(WhipState state) => SdpMedia.FirstAttribute(state.Offer, "ice-ufrag");
 
     private static ApiProblem Unauthorized(HttpContext http, TokenError error)
     {
@@ -247,16 +252,6 @@ internal sealed partial class WhipHandler(
 
     private static string NewETag() => $"\"{RandomNumberGenerator.GetHexString(16, lowercase: true)}\"";
 
-    /// <summary>Drops the state of sessions that ended by themselves.</summary>
-    private void Forget()
-    {
-        foreach (string id in _states.Keys)
-        {
-            if (!sessions.TryGet(id, out _))
-                _states.TryRemove(id, out _);
-        }
-    }
-
     private static ApiProblem Problem(SessionException e) => new(
         e.Code switch
         {
@@ -301,9 +296,4 @@ internal sealed partial class WhipHandler(
 
     [LoggerMessage(2201, LogLevel.Debug, "A WHIP or WHEP request was refused: {Code}")]
     private partial void LogRefused(string code);
-
-    private sealed record WhipState(string Offer, PublishedMedia[] Tracks, string ETag)
-    {
-        public string? Ufrag { get; } = SdpMedia.FirstAttribute(Offer, "ice-ufrag");
-    }
 }

@@ -87,15 +87,18 @@ public class SessionTests
     }
 
     [Fact]
-    public async Task A_node_that_forgot_the_session_ends_it()
+    public async Task A_session_that_its_node_forgot_is_opened_anew_and_the_client_told_to_negotiate()
     {
         await using SignalingServer server = await SignalingServer.StartAsync();
         await using HubClient alice = await server.JoinAsync("alice");
         server.Sfu.Intercept = request => request is NegotiateSession ? throw new BusException("session_not_found", "Gone.") : Task.CompletedTask;
         HubReply<NegotiateReply> reply = await alice.CallAsync<NegotiateReply>(HubMethods.Negotiate, new NegotiateRequest("v=0", []));
-        Assert.Equal("session_not_found", reply.Error?.Code);
-        Assert.Equal("failed", (await alice.NextSessionEventAsync<SessionClosed>()).Reason);
-        await SignalingServer.UntilAsync(() => server.Sessions.Count == 0);
+        Assert.Equal("unavailable", reply.Error?.Code);
+        Assert.Equal("nodeLost", (await alice.NextSessionEventAsync<SessionMoved>()).Reason);
+        server.Sfu.Intercept = null;
+        Assert.Equal(2, server.Sfu.Asked<OpenSession>().Count(open => open.SessionId == alice.SessionId));
+        Assert.Null((await alice.CallAsync<NegotiateReply>(HubMethods.Negotiate, new NegotiateRequest("v=0", []))).Error);
+        Assert.Single((await server.Rooms.GetSnapshotAsync("demo")).Participants);
     }
 
     [Fact]

@@ -21,6 +21,7 @@ internal sealed class HubClient : IAsyncDisposable
         Connection = connection;
         connection.On<RoomEvent>(HubMethods.RoomEvent, change => _roomEvents.Writer.TryWrite(change));
         connection.On<SfuSessionEvent>(HubMethods.SessionEvent, change => _sessionEvents.Writer.TryWrite(change));
+        connection.On<RoomSnapshot>(HubMethods.RoomReset, Resets.Enqueue);
         connection.On<ActiveSpeakers>(HubMethods.Speakers, Speakers.Enqueue);
         connection.Closed += e =>
         {
@@ -30,6 +31,8 @@ internal sealed class HubClient : IAsyncDisposable
     }
 
     public HubConnection Connection { get; }
+
+    public ConcurrentQueue<RoomSnapshot> Resets { get; } = new();
 
     public ConcurrentQueue<ActiveSpeakers> Speakers { get; } = new();
 
@@ -83,6 +86,8 @@ internal sealed class HubClient : IAsyncDisposable
         using var patience = new CancellationTokenSource(SignalingServer.Patience);
         return Assert.IsType<T>(await _sessionEvents.Reader.ReadAsync(patience.Token));
     }
+
+    public bool HasSessionEvent => _sessionEvents.Reader.TryPeek(out _);
 
     public bool HasRoomEvent => _roomEvents.Reader.TryPeek(out _);
 

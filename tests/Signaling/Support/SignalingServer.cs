@@ -11,6 +11,7 @@ using Transcribe.Cluster.Bus;
 using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.State;
 using Transcribe.Cluster.Tokens;
 using Transcribe.Signaling.Rooms;
 using Transcribe.Signaling.Sessions;
@@ -22,19 +23,27 @@ internal sealed class SignalingServer : IAsyncDisposable
 {
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
-    private SignalingServer(WebApplication app, FakeTimeProvider time, LossyBus bus)
+    private readonly TestCluster _cluster;
+    private readonly bool _ownsCluster;
+    private NodeAnnouncer? _announcer;
+
+    private SignalingServer(WebApplication app, TestCluster cluster, bool ownsCluster, NodeWire wire)
     {
         App = app;
-        Time = time;
-        Bus = bus;
-        Sfu = new FakeSfu(bus, app.Services.GetRequiredService<INodeDirectory>());
+        _cluster = cluster;
+        _ownsCluster = ownsCluster;
+        Wire = wire;
+        Sfu = new FakeSfu(cluster.Bus, app.Services.GetRequiredService<INodeDirectory>());
     }
+
+    /// <summary>This node's way to the others.</summary>
+    public NodeWire Wire { get; }
 
     public WebApplication App { get; }
 
-    public FakeTimeProvider Time { get; }
+    public FakeTimeProvider Time => _cluster.Time;
 
-    public LossyBus Bus { get; }
+    public LossyBus Bus => _cluster.Bus;
 
     public FakeSfu Sfu { get; }
 
@@ -48,17 +57,23 @@ internal sealed class SignalingServer : IAsyncDisposable
 
     public RoomFeeds Feeds => App.Services.GetRequiredService<RoomFeeds>();
 
-    public static async Task<SignalingServer> StartAsync(Action<SignalingOptions>? configure = null, bool withSfu = true)
+    public static async Task<SignalingServer> StartAsync(
+        Action<SignalingOptions>? configure = null, bool withSfu = true, TestCluster? cluster = null)
     {
+        bool ownsCluster = cluster is null;
+        cluster ??= new TestCluster();
+        var wire = new NodeWire(cluster);
         var options = new SignalingOptions { GracePeriod = TimeSpan.FromSeconds(5) };
         configure?.Invoke(options);
-        var time = new FakeTimeProvider(new DateTimeOffset(2026, 11, 22, 10, 0, 0, TimeSpan.Zero));
-        var bus = new LossyBus(time);
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0));
         builder.Logging.ClearProviders();
-        builder.Services.AddSingleton<TimeProvider>(time);
-        builder.Services.AddSingleton<IMessageBus>(bus);
+        builder.Services.AddSingleton<TimeProvider>(cluster.Time);
+        builder.Services.AddSingleton<IMessageBus>(wire);
+        builder.Services.AddSingleton<IStateStore>(wire);
+        builder.Services.AddSingleton<IEventLog>(wire);
+        builder.Services.AddSingleton<ILeaseStore>(wire);
+        builder.Services.AddSingleton<IClusterConnection>(wire);
         builder.Services.AddSingleton<IIceServers>(new StaticIceServers(
             [new IceServer(["stun:stun.example.org"]), new IceServer(["turn:turn.example.org"], "u", "c")]));
         builder.Services.AddInProcessCluster(new ApiKeyRing([new ApiKey("key", "0123456789abcdef0123456789abcdef")]));
@@ -68,11 +83,17 @@ internal sealed class SignalingServer : IAsyncDisposable
         app.UseCors();
         app.MapSignaling();
         await app.StartAsync();
-        var server = new SignalingServer(app, time, bus);
+        var server = new SignalingServer(app, cluster, ownsCluster, wire);
         server.Url = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());
         server.Http = new HttpClient { BaseAddress = server.Url };
         if (withSfu)
             await server.Sfu.StartAsync();
+
+        if (!ownsCluster)
+        {
+            server._announcer = NodeAnnouncer.Create(app.Services, () => new NodeInfo(options.NodeId, NodeRole.Signaling, server.Url.ToString()));
+            await server._announcer.StartAsync(CancellationToken.None);
+        }
 
         return server;
     }
@@ -99,12 +120,26 @@ internal sealed class SignalingServer : IAsyncDisposable
         Assert.True(condition(), what ?? "It did not come true in 10 s.");
     }
 
+    /// <summary>As after a SIGKILL, for everybody else: nothing comes from it any more, and no connection of it lives.</summary>
+    public async Task DieAsync()
+    {
+        Wire.Cut();
+        foreach (ClientSession session in Sessions.All)
+            session.Outbox?.Abort();
+
+        await _cluster.State.DeleteAsync($"nodes/{NodeRole.Signaling}/{App.Services.GetRequiredService<SignalingOptions>().NodeId}");
+    }
+
     public async ValueTask DisposeAsync()
     {
         Http.Dispose();
+        if (_announcer is not null)
+            await _announcer.DisposeAsync();
+
         await App.StopAsync();
         await App.DisposeAsync();
         await Sfu.DisposeAsync();
-        await Bus.DisposeAsync();
+        if (_ownsCluster)
+            await _cluster.DisposeAsync();
     }
 }
