@@ -129,6 +129,7 @@ internal sealed partial class SignalingNode(
             sweeper.Restart();
             sessions.MarkStale();
             await store.AddSelfAsync(_stopping.Token).ConfigureAwait(false);
+            await sessions.CheckOwnersAsync(_stopping.Token).ConfigureAwait(false);
             await feeds.ForgetSpeakersAsync(null).ConfigureAwait(false);
             if (stateWasLost)
                 await Task.WhenAll(sessions.All.Select(session => session.Room).Distinct(StringComparer.Ordinal).Select(RepairAsync)).ConfigureAwait(false);

@@ -11,6 +11,8 @@ internal sealed partial class SessionManager
 {
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(5);
 
+    private static readonly TimeSpan LastWords = TimeSpan.FromMilliseconds(100);
+
     private readonly ConcurrentDictionary<Task, byte> _ending = new();
 
     /// <summary>Ended here while the store was away: the cluster is still to be told.</summary>
@@ -72,6 +74,7 @@ internal sealed partial class SessionManager
     {
         _stopping = true;
         bool others = await HasOthersAsync(cancellationToken).ConfigureAwait(false);
+        bool anybody = !_sessions.IsEmpty;
         foreach (ClientSession session in _sessions.Values)
         {
             if (others)
@@ -83,6 +86,11 @@ internal sealed partial class SessionManager
         try
         {
             await Task.WhenAll(_ending.Keys).WaitAsync(StopTimeout, cancellationToken).ConfigureAwait(false);
+
+            // SignalR says "sent" when a message is in its pipe; cut now, the connection would lose it.
+            if (anybody && !others)
+                await Task.Delay(LastWords, cancellationToken).ConfigureAwait(false);
+
             if (!others)
                 await _store.RemoveNodeAsync(_store.Self, cancellationToken).ConfigureAwait(false);
         }

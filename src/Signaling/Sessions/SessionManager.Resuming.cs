@@ -92,6 +92,16 @@ internal sealed partial class SessionManager
         }
     }
 
+    /// <summary>Forgets what other nodes took over while this one could not hear of it.</summary>
+    public async Task CheckOwnersAsync(CancellationToken cancellationToken)
+    {
+        foreach (ClientSession session in _sessions.Values)
+        {
+            if (await _store.FindAsync(session.Id, cancellationToken).ConfigureAwait(false) is { } record && record.Owner != _store.Self)
+                await ForgetAsync(session).ConfigureAwait(false);
+        }
+    }
+
     /// <summary>Events of SFU nodes may have been lost: every session is asked about.</summary>
     public void MarkStale()
     {

@@ -71,10 +71,7 @@ internal sealed class SessionOutbox
     {
         Pump? pump;
         lock (_lock)
-        {
             pump = _pump;
-            _pump = null;
-        }
 
         pump?.Abort();
     }

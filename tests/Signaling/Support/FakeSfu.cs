@@ -23,7 +23,7 @@ internal sealed class FakeSfu(IMessageBus bus, INodeDirectory nodes, string node
 
     public async Task StartAsync()
     {
-        await nodes.AnnounceAsync(new NodeInfo(nodeId, NodeRole.Sfu, "127.0.0.1:7882"));
+        await AnnounceAsync();
         _responders.Add(await bus.RespondAsync<Ping, Pong>(
             NodeSubjects.Ping(NodeRole.Sfu, nodeId), (_, _) => ValueTask.FromResult(new Pong(nodeId, NodeState.Active))));
         await OnAsync<OpenSession, Ack>(SfuSubjects.Open(nodeId), request =>
@@ -45,6 +45,8 @@ internal sealed class FakeSfu(IMessageBus bus, INodeDirectory nodes, string node
             return new Ack();
         });
     }
+
+    public ValueTask AnnounceAsync() => nodes.AnnounceAsync(new NodeInfo(nodeId, NodeRole.Sfu, "127.0.0.1:7882"));
 
     public IEnumerable<T> Asked<T>() => Requests.OfType<T>();
 

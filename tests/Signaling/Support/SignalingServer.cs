@@ -69,6 +69,7 @@ internal sealed class SignalingServer : IAsyncDisposable
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0));
         builder.Logging.ClearProviders();
         builder.Services.AddSingleton<TimeProvider>(cluster.Time);
+        builder.Services.AddSingleton(cluster.Key);
         builder.Services.AddSingleton<IMessageBus>(wire);
         builder.Services.AddSingleton<IStateStore>(wire);
         builder.Services.AddSingleton<IEventLog>(wire);

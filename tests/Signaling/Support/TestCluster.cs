@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Time.Testing;
+using Transcribe.Cluster;
 using Transcribe.Cluster.Bus;
 using Transcribe.Cluster.InProcess;
 using Transcribe.Cluster.Nodes;
@@ -15,8 +16,10 @@ internal sealed class TestCluster : IAsyncDisposable
         State = new InProcessStateStore(Time);
         Log = new InProcessEventLog(Time);
         Leases = new InProcessLeaseStore(Time);
-        Nodes = new NodeDirectory(State, time: Time);
+        Nodes = new NodeDirectory(new NodeWire(this), Key, time: Time);
     }
+
+    public ClusterKey Key { get; } = ClusterKey.CreateRandom();
 
     public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 11, 22, 10, 0, 0, TimeSpan.Zero));
 
