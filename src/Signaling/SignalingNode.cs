@@ -45,6 +45,8 @@ internal sealed partial class SignalingNode(
         _subscriptions.Add(await bus.SubscribeAsync<RemoveParticipant>(SignalingSubjects.Remove, (order, _) => Do(() => sessions.Remove(order)), cancellationToken).ConfigureAwait(false));
         _subscriptions.Add(await bus.SubscribeAsync<SessionTaken>(
             SignalingSubjects.Taken(options.NodeId), async (taken, _) => await sessions.OnTakenAsync(taken).ConfigureAwait(false), cancellationToken).ConfigureAwait(false));
+        _subscriptions.Add(await bus.RespondAsync<Ping, Pong>(
+            SignalingSubjects.Alive(options.NodeId), (_, _) => ValueTask.FromResult(new Pong(options.NodeId, NodeState.Active)), cancellationToken).ConfigureAwait(false));
         _loop = Task.Run(RunAsync, CancellationToken.None);
     }
 

@@ -11,6 +11,9 @@ public static class SignalingSubjects
 
     /// <summary><see cref="SessionTaken"/>, to the node that had the session.</summary>
     public static string Taken(string node) => $"signaling.{node}.taken";
+
+    /// <summary><see cref="Nodes.Ping"/>, answered by the node itself: nobody ends the sessions of a node that answers, be it announced or not.</summary>
+    public static string Alive(string node) => $"signaling.{node}.alive";
 }
 
 /// <summary>A client came back to another signalling node, which has its session now: the former one forgets it, and ends nothing.</summary>

@@ -1,5 +1,7 @@
 using Microsoft.Extensions.Logging;
+using Transcribe.Cluster.Bus;
 using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.State;
 
 namespace Transcribe.Signaling.Sessions;
@@ -9,7 +11,7 @@ namespace Transcribe.Signaling.Sessions;
 /// grace period are ended.
 /// </summary>
 internal sealed partial class SessionSweeper(
-    SignalingOptions options, SessionStore store, SessionManager sessions, SessionRemoval removal, INodeDirectory nodes, ILeaseStore leases,
+    SignalingOptions options, IMessageBus bus, SessionStore store, SessionManager sessions, SessionRemoval removal, INodeDirectory nodes, ILeaseStore leases,
     TimeProvider time, ILogger<SessionSweeper> logger)
 {
     /// <summary>A node is dead when it is missing this often in a row: one late announcement is none.</summary>
@@ -46,6 +48,12 @@ internal sealed partial class SessionSweeper(
             if (times > Sightings && !over)
                 continue;
 
+            if (await AnswersAsync(node, cancellationToken).ConfigureAwait(false))
+            {
+                _missing.Remove(node);
+                continue;
+            }
+
             // One node does it; another one goes on if that dies over it.
             if (await leases.TryAcquireAsync($"signaling:{node}", store.Self, LeaseTime, cancellationToken).ConfigureAwait(false) is not { } lease)
                 continue;
@@ -59,6 +67,19 @@ internal sealed partial class SessionSweeper(
             }
 
             await leases.ReleaseAsync(lease, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private async Task<bool> AnswersAsync(string node, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await bus.RequestAsync<Ping, Pong>(SignalingSubjects.Alive(node), new Ping(), NodeWatcher.Timeout, cancellationToken).ConfigureAwait(false);
+            return true;
+        }
+        catch (BusException e) when (e.Code is BusException.NoResponder or BusException.Timeout)
+        {
+            return false;
         }
     }
 

@@ -97,7 +97,10 @@ internal sealed class NodeWire(TestCluster cluster) : IMessageBus, IStateStore, 
 
     public ValueTask<IAsyncDisposable> RespondAsync<TRequest, TReply>(
         string subject, Func<TRequest, CancellationToken, ValueTask<TReply>> handler, CancellationToken cancellationToken = default) =>
-        cluster.Bus.RespondAsync(subject, handler, cancellationToken);
+        cluster.Bus.RespondAsync<TRequest, TReply>(
+            subject,
+            (request, token) => _cut ? throw new BusException(BusException.NoResponder, "Nobody answers.") : handler(request, token),
+            cancellationToken);
 
     public ValueTask<StateEntry?> GetAsync(string key, CancellationToken cancellationToken = default) => State.GetAsync(key, cancellationToken);
 
