@@ -1,5 +1,4 @@
 using System.Net;
-using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Sfu;
 using Transcribe.Cluster.State;
 using Transcribe.Rtc;
@@ -13,7 +12,6 @@ public sealed partial class SfuNode
 {
     private readonly IStateStore? _state;
     private readonly string? _clusterKey;
-    private readonly IClusterConnection? _connection;
     private SfuWorker? _relayWorker;
     private RelayManager? _relay;
 
@@ -33,7 +31,7 @@ public sealed partial class SfuNode
 
         _relayWorker = MakeWorker(_workers.Count, _options.Relay.UdpPort, session, local);
         _relay = new RelayManager(
-            _options.NodeId, _options.Region, _options.Relay, _clusterKey, _bus, _rooms, _state, _clock, _relayWorker, session, _log);
+            _options.NodeId, _options.Region, _options.Relay, _clusterKey, _bus, _rooms, _state, _clock, _relayWorker, session, _connection, _log);
         _links = SfuWorker.Connect([.. _workers, _relayWorker], new RoomShards(_relayWorker, _relay.OnRoom));
     }
 
@@ -51,18 +49,12 @@ public sealed partial class SfuNode
             cancellationToken).ConfigureAwait(false);
         _relayWorker!.Start();
         _relay.Start();
-        if (_connection is not null)
-            _connection.Reconnected += OnReconnected;
     }
-
-    private void OnReconnected(ClusterReconnected reconnected) => _relay!.OnReconnected();
 
     private async Task StopRelayAsync()
     {
         if (_relay is null)
             return;
-        if (_connection is not null)
-            _connection.Reconnected -= OnReconnected;
         await _relay.DisposeAsync().ConfigureAwait(false);
         await Task.Run(_relayWorker!.Stop, CancellationToken.None).ConfigureAwait(false);
     }

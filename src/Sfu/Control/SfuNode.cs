@@ -49,10 +49,10 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         SfuOptions options, IMessageBus bus, IRoomDirectory rooms, INodeDirectory nodes, TimeProvider clock, ILogger<SfuNode> log,
         IClusterConnection? connection = null, NodeHeartbeat? heartbeat = null, IStateStore? state = null, RedisClusterOptions? redis = null)
     {
-        (_state, _clusterKey, _connection) = (state, options.Relay.ClusterKey ?? redis?.ClusterKey, connection);
+        (_state, _clusterKey, _connection) = (state, options.Relay.ClusterKey ?? redis?.ClusterKey, connection ?? new InProcessClusterConnection());
         (_options, _bus, _rooms, _clock, _log) = (options, bus, rooms, clock, log);
         _announcer = new NodeAnnouncer(
-            Describe, nodes, bus, connection ?? new InProcessClusterConnection(), heartbeat ?? NodeHeartbeat.Default, clock, log);
+            Describe, nodes, bus, _connection, heartbeat ?? NodeHeartbeat.Default, clock, log);
         _speakers = new NodeSpeakers(options.NodeId);
     }
 
@@ -100,11 +100,13 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         await warmup.ConfigureAwait(false);
         RtcWarmup.RunInBackground(_stopping.Token);
         await _announcer.StartAsync(cancellationToken).ConfigureAwait(false);
+        _connection.Reconnected += OnReconnected;
         LogStarted(node, string.Join(", ", UdpPorts));
     }
 
     public async Task StopAsync(CancellationToken cancellationToken)
     {
+        _connection.Reconnected -= OnReconnected;
         await _announcer.WithdrawAsync().ConfigureAwait(false);
         await _stopping.CancelAsync().ConfigureAwait(false);
         foreach (IAsyncDisposable responder in _responders)

@@ -14,6 +14,9 @@ internal sealed class RelaySlot(RelayLink link, RtcMedia media)
     /// <summary>Null for a free one.</summary>
     public RemoteTrack? Track { get; set; }
 
+    /// <summary>The other node has not confirmed yet that it stopped sending on it.</summary>
+    public bool IsStale { get; set; }
+
     /// <summary>Packets of its former track may be under way until then.</summary>
     public Instant FreeAt { get; set; } = Instant.Zero;
 }

@@ -60,8 +60,8 @@ internal sealed partial class RelayManager
         }
         catch (Exception e) when (e is BusException or TimeoutException or InvalidOperationException)
         {
-            if (e is BusException { Code: BusException.NoResponder })
-                _dead[link.Peer] = Now + Avoidance;
+            if (e is BusException failure)
+                NoteFailure(link.Peer, failure);
             Lose(link, e.Message);
             throw e as BusException ?? new BusException("relay_cut", $"No link to SFU node \"{link.Peer}\": {e.Message}");
         }
@@ -123,15 +123,38 @@ internal sealed partial class RelayManager
         _worker.TryPost((_, _) => track.Origin.Detach(slot.Media), null);
         if (!slot.Link.IsReady)
             return;
-        try
+        slot.IsStale = true;
+        await CleanAsync(slot.Link);
+    }
+
+    /// <summary>
+    /// Has the other node stop sending what nobody takes. The bus may be away: that is no reason to cut what flows, and what
+    /// is stale is cleaned later.
+    /// </summary>
+    private async Task CleanAsync(RelayLink link)
+    {
+        foreach (RelaySlot slot in link.Slots.Where(s => s.IsStale).ToArray())
         {
-            await SetSlotAsync(slot, track.Room.Name, null);
-            slot.FreeAt = Now + SlotRest;
-        }
-        catch (BusException e)
-        {
-            // It would go on sending what nobody takes.
-            Lose(slot.Link, e.Message);
+            if (!link.IsReady)
+                return;
+            if (slot.Track is not null || !slot.IsStale)
+                continue;
+            try
+            {
+                slot.IsStale = false;
+                slot.FreeAt = Instant.Never;
+                await SetSlotAsync(slot, "", null);
+            }
+            catch (BusException e)
+            {
+                slot.IsStale = true;
+                if (e.Code == "session_not_found")
+                    Lose(link, e.Message);
+            }
+            finally
+            {
+                slot.FreeAt = Now + SlotRest;
+            }
         }
     }
 
@@ -180,8 +203,7 @@ internal sealed partial class RelayManager
         }
         catch (BusException e)
         {
-            if (e.Code == BusException.NoResponder)
-                _dead[link.Peer] = Now + Avoidance;
+            NoteFailure(link.Peer, e);
         }
     }
 }

@@ -108,7 +108,11 @@ internal sealed partial class RelayManager
         catch (Exception e)
         {
             slot.Track = null;
-            Lose(link, e.Message);
+            slot.FreeAt = Now + SlotRest;
+            slot.IsStale = true;
+            _worker.TryPost((_, _) => track.Origin.Detach(slot.Media), null);
+            if (e is BusException { Code: "session_not_found" })
+                Lose(link, e.Message);
             throw;
         }
 

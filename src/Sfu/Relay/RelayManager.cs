@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using Transcribe.Cluster.Bus;
+using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Rooms;
 using Transcribe.Cluster.Sfu;
 using Transcribe.Cluster.State;
@@ -36,6 +37,7 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
     private readonly SfuWorker _worker;
     private readonly RelayFormats _formats;
     private readonly ILogger _log;
+    private readonly IClusterConnection _connection;
     private readonly RelayData _data;
     private readonly TaskFactory _run;
     private readonly CancellationTokenSource _stopping = new();
@@ -46,13 +48,15 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
     private readonly Dictionary<string, Instant> _unreachable = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Instant> _dead = new(StringComparer.Ordinal);
     private Task _sweeping = Task.CompletedTask;
+    private Instant _trustBusFrom = Instant.Zero;
     private int _queued;
 
     public RelayManager(
         string nodeId, string region, RelayOptions options, string clusterKey, IMessageBus bus, IRoomDirectory directory, IStateStore state,
-        TimeProvider time, SfuWorker worker, RtcSessionOptions session, ILogger log)
+        TimeProvider time, SfuWorker worker, RtcSessionOptions session, IClusterConnection connection, ILogger log)
     {
         (_nodeId, _region, _options, _bus, _directory, _time, _worker, _log) = (nodeId, region, options, bus, directory, time, worker, log);
+        _connection = connection;
         _tree = new RelayTree(state, time, options.MaxRelaysPerTrack, options.MaxDepth);
         _tickets = new RelayTickets(clusterKey, time);
         _formats = RelayFormats.Of(session);
@@ -80,6 +84,7 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
     /// <summary>The store is back, perhaps without its data: everybody confirms its place. From any thread.</summary>
     public void OnReconnected() => Post(async () =>
     {
+        _trustBusFrom = Now + NodeWatcher.Grace;
         foreach (RemoteRoom room in _rooms.Values.ToArray())
         {
             room.Changed.Set();
@@ -233,6 +238,7 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
             _data.Sweep(Now);
             foreach (RelayLink link in _links.Values.ToArray())
             {
+                await CleanAsync(link);
                 if (!link.IsIdle || !link.Opening.IsCompleted)
                     link.UsedAt = Now;
                 else if (Now - link.UsedAt > _options.LinkLinger)
@@ -242,6 +248,13 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
             foreach (RemoteRoom room in _rooms.Values.ToArray())
                 await CatchUpAsync(room);
         }
+    }
+
+    /// <summary>Nobody answers for this node: it is gone, unless our own bus was away and others are not back yet.</summary>
+    private void NoteFailure(string node, BusException failure)
+    {
+        if (failure.Code == BusException.NoResponder && _connection.IsConnected && Now >= _trustBusFrom)
+            _dead[node] = Now + Avoidance;
     }
 
     private string[] Current(Dictionary<string, Instant> nodes)

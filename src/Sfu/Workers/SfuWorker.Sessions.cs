@@ -83,6 +83,16 @@ internal sealed partial class SfuWorker
             ? _relayClientOptions ??= RelayFormats.Options(_sessionOptions, client: true, relay.CutAfter)
             : _relayServerOptions ??= RelayFormats.Options(_sessionOptions, client: false, relay.CutAfter);
 
+    /// <summary>Tells the cluster once more of every track published here.</summary>
+    internal void AnnounceTracks()
+    {
+        foreach (SfuRoom room in _rooms.Values)
+        {
+            foreach (Publication publication in room.Publications)
+                publication.Announce();
+        }
+    }
+
     internal SfuRoom? FindRoom(string name) => _rooms.GetValueOrDefault(name);
 
     /// <summary>This worker's part of a room; it stays until everybody who held it has released it.</summary>
