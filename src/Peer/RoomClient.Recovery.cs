@@ -537,7 +537,7 @@ public sealed partial class RoomClient
             if (!await IsReplacedAsync(link) && link.State != RtcSessionState.Connected)
                 Rejoin("failed");
         }
-        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException or MediaLinkAbandonedException)
+        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException or MediaLinkAbandonedException or InvalidOperationException)
         {
             // Closed or replaced meanwhile.
         }

@@ -32,7 +32,7 @@ public sealed partial class RoomClient : IMediaLinkOwner, IAsyncDisposable
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _stopping = new();
     private readonly CancellationToken _stoppingToken;
-    private MediaLink? _link;
+    private volatile MediaLink? _link;
     private JoinReply? _joined;
     private bool _resyncing;
     private bool _resyncAgain;
