@@ -284,6 +284,15 @@ describe("what else the server says", () => {
     expect(log).toEqual(["+TR_a", "-TR_a"]);
   });
 
+  it("does not end the call where the room was empty for a moment", async () => {
+    const room = await join();
+    net.hub.handlers.roomEvent({ type: "roomClosed", sequence: 6, reason: "empty" });
+    net.hub.handlers.roomEvent({ type: "participantJoined", sequence: 1, participant: { ...alice, tracks: [] } });
+    expect(room.participants.map((p) => p.id)).toEqual(["alice"]);
+    net.hub.handlers.roomEvent({ type: "roomClosed", sequence: 2, reason: "closed" });
+    expect(log).toEqual(["closed closed"]);
+  });
+
   it("is ignored where it is not known", async () => {
     const room = await join();
     net.hub.handlers.sessionEvent({ type: "levitated" } as unknown as SessionEvent);

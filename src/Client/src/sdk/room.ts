@@ -240,7 +240,9 @@ export class Room extends Emitter<RoomEvents> {
         this.emit("transcription", event.transcription);
         break;
       case "roomClosed":
-        this.#session.end(event.reason);
+        // Everybody left, we too (the session says so itself), or only watch: it begins again with the next one.
+        if (event.reason === "empty") this.#dropWhere(() => true);
+        else this.#session.end(event.reason);
         break;
     }
     this.emit("changed", undefined);

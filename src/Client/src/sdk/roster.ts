@@ -61,7 +61,9 @@ export class Roster {
         this.transcription = event.transcription;
         break;
       case "roomClosed":
+        // Whoever stays sees it begin again at 1.
         this.#participants.clear();
+        this.#sequence = 0;
         break;
     }
     return "applied";
