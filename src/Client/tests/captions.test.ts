@@ -103,6 +103,18 @@ describe("CaptionFeed, when a gateway died", () => {
     expect(feed.segments.map((s) => s.segment)).toEqual(["other track", "successor"]);
   });
 
+  it("takes away what is still open 5 s after its track ended", () => {
+    const feed = new CaptionFeed();
+    const gone: string[] = [];
+    feed.on("withdrawn", ({ segment }) => gone.push(segment));
+    feed.receive(caption({ segment: "cut off", words: [] }));
+    feed.receive(caption({ segment: "last words", words: [] }));
+    feed.trackEnded("TR_1");
+    feed.receive(caption({ segment: "last words", rev: 2, final: true, words: [] }));
+    vi.advanceTimersByTime(5_100);
+    expect(gone).toEqual(["cut off"]);
+  });
+
   it("leaves an open segment alone that becomes final in time, or comes after the other", () => {
     const feed = new CaptionFeed();
     const gone: string[] = [];

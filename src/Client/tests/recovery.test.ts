@@ -119,6 +119,24 @@ describe("a moved session", () => {
     expect(net.calls).toEqual(["subscribe TR_a false"]);
   });
 
+  it("of somebody else leaves no open caption of the old track behind", async () => {
+    const room = await join();
+    const gone: string[] = [];
+    room.captions.on("withdrawn", ({ segment }) => gone.push(segment));
+    for (const id of ["TR_a", "TR_b"])
+      room.captions.receive({
+        v: 1, type: "caption", room: "demo", participant: "alice", track: id, segment: id, rev: 1, final: false, lang: "en", text: "hel", stable: 0,
+        rtp: { ssrc: 1, clock: 48000, start: 0, end: 1 }, words: [], engine: "test",
+      });
+    net.hub.handlers.roomEvent({ type: "trackUnpublished", sequence: 6, trackId: "TR_a", participantId: "alice" });
+    await wait(6000);
+    expect(gone).toEqual(["TR_a"]);
+    net.hub.handlers.roomEvent({ type: "trackPublished", sequence: 7, track: { ...track, id: "TR_b" } });
+    net.hub.handlers.roomEvent({ type: "participantLeft", sequence: 8, participantId: "alice", reason: "left" });
+    await wait(6000);
+    expect(gone).toEqual(["TR_a", "TR_b"]);
+  });
+
   it("keeps the captions", async () => {
     const room = await join();
     room.captions.receive({

@@ -15,7 +15,7 @@ export interface CaptionEvents {
   caption: Caption;
   /** The last revision of a segment. */
   final: Caption;
-  /** A segment that will never be final, because the gateway that began it is gone: take it off the display. */
+  /** A segment that will never be final, because its gateway or its track is gone: take it off the display. */
   withdrawn: WithdrawnCaption;
 }
 
@@ -34,7 +34,7 @@ interface Segment {
 const MaxSegments = 500;
 /** A caption is never held back longer than this, whatever the playout clock says. */
 const MaxHoldMs = 2000;
-/** How long an open segment may stay open once another one of its track covers its time. */
+/** How long an open segment may stay open once another one of its track covers its time, or its track is gone. */
 const OvertakenMs = 5000;
 
 /**
@@ -77,6 +77,11 @@ export class CaptionFeed extends Emitter<CaptionEvents> {
     this.#release(message.segment, performance.now());
   }
 
+  /** The track is gone: what of it is still open has a while to become final. */
+  trackEnded(trackId: string): void {
+    for (const [id, { message }] of this.#segments) if (!message.final && message.track === trackId) this.#giveTime(id);
+  }
+
   close(): void {
     for (const timer of [...this.#held.values(), ...this.#overtaken.values()]) clearTimeout(timer);
     this.#held.clear();
@@ -105,9 +110,13 @@ export class CaptionFeed extends Emitter<CaptionEvents> {
   /** Gives the open segments of this track that lie beside or before the message some time to become final. */
   #overtake(by: CaptionMessage): void {
     for (const [id, { message }] of this.#segments) {
-      if (message.final || id === by.segment || message.track !== by.track || this.#overtaken.has(id)) continue;
-      if (rtpDelta(by.rtp.end, message.rtp.start) > 0) this.#overtaken.set(id, setTimeout(() => this.#withdraw(id), OvertakenMs));
+      if (message.final || id === by.segment || message.track !== by.track) continue;
+      if (rtpDelta(by.rtp.end, message.rtp.start) > 0) this.#giveTime(id);
     }
+  }
+
+  #giveTime(id: string): void {
+    if (!this.#overtaken.has(id)) this.#overtaken.set(id, setTimeout(() => this.#withdraw(id), OvertakenMs));
   }
 
   #withdraw(id: string): void {

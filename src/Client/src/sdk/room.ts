@@ -214,6 +214,7 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   #onRoomEvent(event: RoomEvent): void {
+    const before = event.type === "participantLeft" ? this.#roster.participant(event.participantId)?.tracks : undefined;
     const applied = this.#roster.apply(event);
     if (applied === "gap") void this.#resync();
     if (applied !== "applied") return;
@@ -223,6 +224,7 @@ export class Room extends Emitter<RoomEvents> {
         break;
       case "participantLeft":
         this.#dropWhere((s) => s.info.participant === event.participantId);
+        for (const track of before ?? []) this.captions.trackEnded(track.id);
         this.emit("participantLeft", event);
         break;
       case "trackPublished":
@@ -231,6 +233,7 @@ export class Room extends Emitter<RoomEvents> {
         break;
       case "trackUnpublished":
         this.#dropWhere((s) => s.info.id === event.trackId);
+        this.captions.trackEnded(event.trackId);
         this.emit("trackUnpublished", event);
         break;
       case "trackMuted":
@@ -264,8 +267,10 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   #resetRoster(snapshot: RoomSnapshot): void {
+    const before = this.#roster.participants.flatMap((p) => p.tracks);
     this.#roster.reset(snapshot);
     this.#dropWhere((s) => !this.#roster.track(s.info.id));
+    for (const { id } of before) if (!this.#roster.track(id)) this.captions.trackEnded(id);
     this.#retryAssignments();
     this.emit("transcription", this.#roster.transcription);
     this.emit("changed", undefined);
