@@ -180,6 +180,8 @@ internal sealed class RelayCluster : IAsyncDisposable
 /// <summary>A participant on one of the nodes.</summary>
 internal sealed class Member(RelayCluster cluster, string node, string session, UdpPeer peer)
 {
+    private readonly DateTime _born = DateTime.UtcNow;
+
     public UdpPeer Peer { get; } = peer;
 
     public string Session { get; } = session;
@@ -197,6 +199,9 @@ internal sealed class Member(RelayCluster cluster, string node, string session, 
         RtcMedia media = rtc.Media.First(m => m.Kind == MediaKind.Audio && m.Direction == MediaDirection.SendOnly);
         return media.Send(now, [1, 2, 3, (byte)(timestamp / 960)], media.Codecs[0].PayloadType, false, timestamp);
     });
+
+    /// <summary>With the timestamp of a microphone that runs all the time.</summary>
+    public bool SpeakNow() => Speak((uint)(long)((DateTime.UtcNow - _born).TotalMilliseconds * 48));
 
     public bool Show(uint timestamp, bool keyframe) => Peer.Do((rtc, now) =>
     {

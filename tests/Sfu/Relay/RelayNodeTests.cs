@@ -63,6 +63,9 @@ public sealed class RelayNodeTests : IAsyncLifetime
         for (int i = 0; i < 8; i++)
             viewers.Add(await _cluster.JoinAsync(i % 2 == 0 ? "b" : "c", $"viewer{i}", audioSlots: 1));
         await HearAsync(alice, "everybody", [.. viewers]);
+
+        // What is under way arrives first.
+        await Task.Delay(200);
         Assert.Equal(2, _cluster.Nodes["a"].Workers.Sum(w => w.Counters.Downtracks));
         long forwarded = _cluster.Nodes["a"].Workers.Sum(w => w.Counters.PacketsForwarded);
         long taken = _cluster.Nodes["a"].Workers.Sum(w => w.Counters.PacketsIn);
@@ -87,21 +90,15 @@ public sealed class RelayNodeTests : IAsyncLifetime
             await _cluster.StartAsync(id, o => o.Relay.MaxRelaysPerTrack = 1);
         Member alice = await _cluster.JoinAsync("a", "alice", publishAudio: 1);
         Member bob = await _cluster.JoinAsync("b", "bob", audioSlots: 1);
-        await HearAsync(alice, "one hop", bob);
+        await WaitAsync(() => alice.SpeakNow() && bob.Peer.PacketsReceived > 20, "one hop");
         Member carol = await _cluster.JoinAsync("c", "carol", audioSlots: 1);
-        await HearAsync(alice, "two hops", carol);
+        await WaitAsync(() => alice.SpeakNow() && carol.Peer.PacketsReceived > 20, "two hops");
         Assert.Equal(2, (await _cluster.Tree.ReadAsync(RelayTree.TrackKey(alice.TrackId()))).Depths()["c"]);
         Assert.Equal(1, _cluster.Nodes["a"].Workers.Sum(w => w.Counters.Downtracks));
 
-        // 48 ticks a millisecond, from a clock of the publisher's own.
-        DateTime start = DateTime.UtcNow;
+        // Until every hop has been told by the one before it.
         await WaitAsync(
-            () =>
-            {
-                alice.Speak(7_000_000 + (uint)((DateTime.UtcNow - start).TotalMilliseconds * 48));
-                return bob.Peer.SenderReports.Count >= 3 && carol.Peer.SenderReports.Count >= 3;
-            },
-            "sender reports");
+            () => alice.SpeakNow() && bob.Peer.SenderReports.Count >= 5 && carol.Peer.SenderReports.Count >= 5, "sender reports");
         SenderReport near = bob.Peer.Do((_, _) => bob.Peer.SenderReports[^1].Report);
         SenderReport far = carol.Peer.Do((_, _) => carol.Peer.SenderReports[^1].Report);
         double apart = (far.Ntp.ToDateTimeOffset() - near.Ntp.ToDateTimeOffset()).TotalSeconds;
