@@ -116,6 +116,7 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
             // One link of each node: it opens another when it has given the former up.
             foreach ((string former, (string _, SfuWorker home)) in _inbound.Where(pair => pair.Value.Peer == peer).ToArray())
                 CloseSession(home, former, "replaced");
+            _dead.Remove(peer);
             _inbound[request.SessionId] = (peer, worker);
             Counters.LinksIn = _inbound.Count;
             return Task.CompletedTask;

@@ -55,7 +55,9 @@ internal sealed partial class Publication
         IsMuted = info.Muted;
         Activity = Kind == TrackKind.Audio && owner is not null ? new AudioActivity() : null;
         _ssrc = info.Ssrc;
-        Codec = origin.Codecs.FirstOrDefault(codec => !codec.IsRepair);
+
+        // What another node's publisher prefers is not known here; links carry every codec.
+        Codec = info.Node == _worker.NodeId ? origin.Codecs.FirstOrDefault(codec => !codec.IsRepair) : null;
     }
 
     public SfuRoom Room { get; }
@@ -72,7 +74,7 @@ internal sealed partial class Publication
 
     public TrackKind Kind => _info.Kind;
 
-    /// <summary>What it is sent with: the codec of its packets, before them the one its publisher prefers.</summary>
+    /// <summary>What it is sent with: the codec of its packets, before them the one its publisher prefers, null for a remote one.</summary>
     public RtpCodec? Codec { get; private set; }
 
     public bool IsMuted { get; private set; }
