@@ -64,6 +64,9 @@ internal sealed class ClientSession : IRoomListener, IDisposable
     /// <summary>Events of the SFU node may have been lost: it is to be asked how the session is.</summary>
     public bool IsStale { get; set; }
 
+    /// <summary>It is not over, but another signalling node's.</summary>
+    public bool IsForgotten { get; set; }
+
     /// <summary>It is over, or another signalling node has it.</summary>
     public bool Ended => Volatile.Read(ref _ended) != 0;
 

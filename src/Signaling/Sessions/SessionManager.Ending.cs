@@ -121,6 +121,7 @@ internal sealed partial class SessionManager
     /// <summary>Forgets a session that is another node's, or will be.</summary>
     private async Task ForgetAsync(ClientSession session)
     {
+        session.IsForgotten = true;
         if (!session.TryEnd())
             return;
 

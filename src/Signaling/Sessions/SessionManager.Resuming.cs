@@ -51,6 +51,10 @@ internal sealed partial class SessionManager
             throw;
         }
 
+        // To join anew would end what goes on elsewhere.
+        if (session.IsForgotten)
+            throw new SessionException(SessionException.Unavailable, "The session is being resumed over another connection; try again in a moment.");
+
         if (session.Ended)
             return null;
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -20,7 +21,7 @@ using Transcribe.Signaling.Tests.Support;
 namespace Transcribe.Signaling.Tests.Cluster;
 
 /// <summary>Two signalling nodes over a real Redis, in real time.</summary>
-public sealed class RedisTests : IAsyncLifetime
+public sealed class RedisTests(ITestOutputHelper output) : IAsyncLifetime
 {
     private RedisServer _redis = null!;
     private Node _a = null!;
@@ -85,6 +86,24 @@ public sealed class RedisTests : IAsyncLifetime
         Assert.False(alice.HasSessionEvent);
     }
 
+    [Fact]
+    public async Task Clients_of_a_dead_node_are_told_soon()
+    {
+        const int count = 60;
+        HubClient[] clients = await Task.WhenAll(Enumerable.Range(0, count).Select(i => (i % 2 == 0 ? _a : _b).JoinAsync($"p{i}")));
+        await using var other = new FakeSfu(_b.Bus, _b.Nodes, "n2");
+        await other.StartAsync();
+        long died = Stopwatch.GetTimestamp();
+        await _a.Sfu.DieAsync();
+        foreach (HubClient client in clients)
+            Assert.Equal("nodeLost", (await client.NextSessionEventAsync<SessionMoved>()).Reason);
+
+        output.WriteLine($"{count} clients were told {Stopwatch.GetElapsedTime(died).TotalMilliseconds:F0} ms after their SFU node had died.");
+        Assert.Equal(count, other.Sessions.Count);
+        foreach (HubClient client in clients)
+            await client.DisposeAsync();
+    }
+
     private sealed class Node(WebApplication app) : IAsyncDisposable
     {
         private NodeAnnouncer _announcer = null!;
@@ -92,6 +111,10 @@ public sealed class RedisTests : IAsyncLifetime
         public FakeSfu Sfu { get; } = new(app.Services.GetRequiredService<IMessageBus>(), app.Services.GetRequiredService<INodeDirectory>());
 
         public Uri Url { get; } = new(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());
+
+        public IMessageBus Bus => app.Services.GetRequiredService<IMessageBus>();
+
+        public INodeDirectory Nodes => app.Services.GetRequiredService<INodeDirectory>();
 
         public SessionManager Sessions => app.Services.GetRequiredService<SessionManager>();
 

@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Http.Headers;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Rooms;
 using Transcribe.Cluster.Sfu;
@@ -77,13 +79,25 @@ public sealed class TakeOverTests : IAsyncLifetime
             await using HubClient second = await _b.ConnectAsync();
             await using HubClient third = await _b.ConnectAsync();
             HubReply<JoinReply>[] replies = await Task.WhenAll(
-                new[] { (first, _a), (second, _b), (third, _b) }.Select(pair =>
-                    pair.Item1.CallAsync<JoinReply>(HubMethods.Join, Resume(pair.Item2, alice, 1))));
+                new[] { (first, _a), (second, _b), (third, _b) }.Select(pair => ResumeAsync(pair.Item1, Resume(pair.Item2, alice, 1))));
             Assert.Contains(replies, reply => reply.Value?.Resumed == true);
             Assert.All(replies, reply => Assert.True(reply.Value?.Resumed == true || reply.Error?.Code == "unavailable"));
             await SignalingServer.UntilAsync(() => _a.Sessions.TryGet(alice.SessionId, out _) != _b.Sessions.TryGet(alice.SessionId, out _));
             Assert.Single((await _a.Rooms.GetSnapshotAsync($"room{round}")).Participants);
             Assert.Empty(_a.Sfu.Asked<CloseSession>());
+        }
+    }
+
+    /// <summary>A connection that lost the session again is cut, perhaps before it was answered.</summary>
+    private static async Task<HubReply<JoinReply>> ResumeAsync(HubClient client, JoinRequest request)
+    {
+        try
+        {
+            return await client.CallAsync<JoinReply>(HubMethods.Join, request);
+        }
+        catch (OperationCanceledException)
+        {
+            return new HubReply<JoinReply>(null, new HubError("unavailable", "The connection was cut."));
         }
     }
 
@@ -158,6 +172,59 @@ public sealed class TakeOverTests : IAsyncLifetime
         await _cluster.Bus.PublishAsync(SignalingSubjects.Remove, new RemoveParticipant("demo", "bob"));
         Assert.Equal("removed", (await bob.NextSessionEventAsync<SessionClosed>()).Reason);
         Assert.Equal("removed", (await alice.NextAsync<ParticipantLeft>()).Reason);
+    }
+
+    [Fact]
+    public async Task A_whip_request_may_go_to_any_node()
+    {
+        Uri resource = await PublishAsync();
+        using HttpResponseMessage patched = await SendAsync(_b, HttpMethod.Patch, resource, "a=ice-ufrag:abcd\r\na=ice-pwd:clientpasswordclientpass\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\na=end-of-candidates\r\n");
+        Assert.Equal(HttpStatusCode.PreconditionFailed, patched.StatusCode);
+        Assert.Equal((0, 1), (_a.Sessions.Count, _b.Sessions.Count));
+        using HttpResponseMessage deleted = await SendAsync(_a, HttpMethod.Delete, resource);
+        Assert.Equal(HttpStatusCode.OK, deleted.StatusCode);
+        using HttpResponseMessage again = await SendAsync(_b, HttpMethod.Delete, resource);
+        Assert.Equal(HttpStatusCode.NotFound, again.StatusCode);
+        Assert.Empty((await _a.Rooms.GetSnapshotAsync("demo")).Participants);
+        Assert.Single(_a.Sfu.Asked<CloseSession>());
+    }
+
+    [Fact]
+    public async Task Whip_sessions_of_a_dead_node_go_on()
+    {
+        Uri resource = await PublishAsync();
+        await _cluster.PassAsync(TimeSpan.FromSeconds(1));
+        await _a.DieAsync();
+        await _cluster.UntilAsync(() => _b.Sessions.Count == 1, "The other node takes the session over.");
+        await _cluster.PassAsync(TimeSpan.FromSeconds(8));
+        Assert.Empty(_a.Sfu.Asked<CloseSession>());
+        Assert.Single((await _b.Rooms.GetSnapshotAsync("demo")).Participants);
+        using HttpResponseMessage deleted = await SendAsync(_b, HttpMethod.Delete, resource);
+        Assert.Equal(HttpStatusCode.OK, deleted.StatusCode);
+    }
+
+    private async Task<Uri> PublishAsync()
+    {
+        using HttpResponseMessage created = await SendAsync(
+            _a, HttpMethod.Post, new Uri("/v1/whip/demo", UriKind.Relative),
+            "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendonly\r\na=ice-ufrag:u\r\na=ice-pwd:p\r\n");
+        Assert.Equal(HttpStatusCode.Created, created.StatusCode);
+        return created.Headers.Location!;
+    }
+
+    private static async Task<HttpResponseMessage> SendAsync(SignalingServer server, HttpMethod method, Uri uri, string? body = null)
+    {
+        using var request = new HttpRequestMessage(method, uri);
+        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", server.Token("cam"));
+        if (body is not null)
+        {
+            request.Content = new StringContent(body);
+            request.Content.Headers.ContentType =
+                new MediaTypeHeaderValue(method == HttpMethod.Post ? "application/sdp" : "application/trickle-ice-sdpfrag");
+        }
+
+        request.Headers.TryAddWithoutValidation("If-Match", "\"old\"");
+        return await server.Http.SendAsync(request, TestContext.Current.CancellationToken);
     }
 
     private static JoinRequest Resume(SignalingServer server, HubClient client, long sequence) =>
