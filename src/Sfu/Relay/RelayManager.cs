@@ -130,14 +130,15 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
             return;
         await _stopping.CancelAsync();
         await _sweeping.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await Post(async () =>
-        {
-            // Who takes a track from here looks for another node at once, and nobody is sent here any more.
-            await Task.WhenAll(_rooms.Values.SelectMany(room => room.Tracks.Values).Where(track => track.IsServed)
-                .Select(track => LeaveTreeAsync(RelayTree.TrackKey(track.Info.Id))).ToArray());
-            foreach (RemoteRoom room in _rooms.Values.ToArray())
-                await CloseRoomAsync(room.Name);
-        });
+
+        // Who takes a track from here looks for another node at once, and nobody is sent here any more. A store that is away
+        // is not waited for: the places end by themselves.
+        await Post(() => Task.WhenAll(
+        [
+            .. _rooms.Values.SelectMany(room => room.Tracks.Values).Where(track => track.IsServed)
+                .Select(track => LeaveTreeAsync(RelayTree.TrackKey(track.Info.Id))),
+            .. _rooms.Keys.ToArray().Select(CloseRoomAsync),
+        ])).WaitAsync(RequestTimeout, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     void IRelaySessionObserver.OnReady(string sessionId) => Post(() =>

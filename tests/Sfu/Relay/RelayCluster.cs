@@ -1,14 +1,18 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Transcribe.Cluster;
 using Transcribe.Cluster.Bus;
 using Transcribe.Cluster.InProcess;
 using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.Redis;
 using Transcribe.Cluster.Rooms;
 using Transcribe.Cluster.Sfu;
 using Transcribe.Cluster.State;
+using Transcribe.Cluster.Tests.Support;
 using Transcribe.Cluster.Tokens;
 using Transcribe.Rtc;
 using Transcribe.Rtc.Media;
@@ -28,21 +32,36 @@ internal sealed class RelayCluster : IAsyncDisposable
 
     private readonly InProcessStateStore _state = new(TimeProvider.System);
     private readonly AwayStore _seen;
-    private readonly NodeDirectory _nodes;
+    private readonly INodeDirectory _nodes;
+    private readonly RedisServer? _redis;
+    private readonly List<IAsyncDisposable> _members = [];
     private readonly List<UdpPeer> _peers = [];
     private int _sessions;
 
+    /// <summary>Every node with services of its own, over one Redis.</summary>
+    public RelayCluster(RedisServer redis)
+    {
+        _redis = redis;
+        IServiceProvider services = Member();
+        Bus = services.GetRequiredService<IMessageBus>();
+        Rooms = services.GetRequiredService<IRoomDirectory>();
+        _nodes = services.GetRequiredService<INodeDirectory>();
+        _seen = new AwayStore(services.GetRequiredService<IStateStore>());
+        Tree = new RelayTree(_seen, TimeProvider.System, 8, 3);
+    }
+
     public RelayCluster()
     {
+        Bus = new InProcessMessageBus(NullLogger<InProcessMessageBus>.Instance, TimeProvider.System);
         Rooms = new RoomDirectory(_state, new InProcessEventLog(TimeProvider.System), Bus, TimeProvider.System);
         _nodes = new NodeDirectory(_state);
         _seen = new AwayStore(_state);
         Tree = new RelayTree(_state, TimeProvider.System, 8, 3);
     }
 
-    public InProcessMessageBus Bus { get; } = new(NullLogger<InProcessMessageBus>.Instance, TimeProvider.System);
+    public IMessageBus Bus { get; }
 
-    public RoomDirectory Rooms { get; }
+    public IRoomDirectory Rooms { get; }
 
     public RelayTree Tree { get; }
 
@@ -64,9 +83,9 @@ internal sealed class RelayCluster : IAsyncDisposable
     public async Task<SfuNode> StartAsync(string id, Action<SfuOptions>? configure = null, bool withKey = true)
     {
         var options = new SfuOptions { NodeId = id, UdpPort = 0, Workers = 1, BindAddress = "127.0.0.1" };
-        options.Relay.ClusterKey = withKey ? Key : null;
+        options.Relay.ClusterKey = withKey && _redis is null ? Key : null;
         configure?.Invoke(options);
-        var node = new SfuNode(options, Bus, Rooms, _nodes, TimeProvider.System, TestLog.Instance, state: _seen);
+        SfuNode node = _redis is not null ? OverRedis(options) : new SfuNode(options, Bus, Rooms, _nodes, TimeProvider.System, TestLog.Instance, state: _seen);
         await node.StartAsync(CancellationToken.None);
         Nodes.Add(id, node);
         return node;
@@ -129,7 +148,31 @@ internal sealed class RelayCluster : IAsyncDisposable
             peer.Dispose();
         foreach (string id in Nodes.Keys.ToArray())
             await StopAsync(id);
-        await Bus.DisposeAsync();
+        foreach (IAsyncDisposable member in _members)
+            await member.DisposeAsync();
+        if (Bus is InProcessMessageBus own)
+            await own.DisposeAsync();
+    }
+
+    private SfuNode OverRedis(SfuOptions options)
+    {
+        IServiceProvider services = Member();
+        return new SfuNode(
+            options, services.GetRequiredService<IMessageBus>(), services.GetRequiredService<IRoomDirectory>(),
+            services.GetRequiredService<INodeDirectory>(), TimeProvider.System, TestLog.Instance, services.GetRequiredService<IClusterConnection>(),
+            NodeHeartbeat.Cluster, services.GetRequiredService<IStateStore>(), services.GetRequiredService<RedisClusterOptions>());
+    }
+
+    private ServiceProvider Member()
+    {
+        var services = new ServiceCollection();
+        services.AddSingleton<ILoggerFactory>(NullLoggerFactory.Instance);
+        services.AddSingleton(typeof(ILogger<>), typeof(NullLogger<>));
+        services.AddRedisCluster(
+            new RedisClusterOptions { Redis = _redis!.ConnectionString, ClusterKey = Key, Prefix = "test" }, ApiKeyRing.CreateDevelopment());
+        ServiceProvider member = services.BuildServiceProvider();
+        _members.Add(member);
+        return member;
     }
 
     private sealed class AwayStore(IStateStore inner) : IStateStore
