@@ -240,13 +240,16 @@ internal sealed class MediaLink : IMediaTransportObserver, IAsyncDisposable
 
     void IMediaTransportObserver.OnRtp(RtcMedia media, in RtpPacket packet, Instant arrival)
     {
-        if (media.Tag is RemoteTrack track)
-            _owner.Handlers.Rtp?.Invoke(track, packet, arrival);
+        if (media.Tag is not RemoteTrack track)
+            return;
+        track.LastTimestamp = packet.Timestamp;
+        _owner.Handlers.Rtp?.Invoke(track, packet, arrival);
     }
 
     void IMediaTransportObserver.OnSenderReport(RtcMedia media, in Rtc.Rtcp.SenderReport report)
     {
-        if (media.Tag is RemoteTrack track)
+        // A report just after a slot was given to another track may still tell the clock of the one before.
+        if (media.Tag is RemoteTrack { LastTimestamp: { } last } track && IsNear(report.RtpTimestamp, last, media.Kind))
             _owner.Handlers.SenderClock?.Invoke(track, new SenderClock(report.RtpTimestamp, report.Ntp.ToDateTimeOffset()));
     }
 
@@ -264,6 +267,10 @@ internal sealed class MediaLink : IMediaTransportObserver, IAsyncDisposable
         if (!_ended)
             _owner.Handlers.Data?.Invoke(label, data);
     }
+
+    /// <summary>Within half a minute; two tracks' timestamps begin at random, and are hardly ever that close.</summary>
+    private static bool IsNear(uint a, uint b, MediaKind kind) =>
+        Math.Abs((long)unchecked((int)(a - b))) < 30L * (kind == MediaKind.Audio ? 48_000 : 90_000);
 
     private async Task<NegotiateReply> OfferAsync(SignalingConnection signaling, CancellationToken cancellationToken)
     {

@@ -15,6 +15,9 @@ public sealed class RemoteTrack
     /// <summary>The receive-only transceiver it arrives on.</summary>
     internal RtcMedia Media { get; }
 
+    /// <summary>Of the packet received last; null before the first.</summary>
+    internal uint? LastTimestamp { get; set; }
+
     /// <summary>Anything its user wants to find again with it.</summary>
     public object? Tag { get; set; }
 }

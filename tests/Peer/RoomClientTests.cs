@@ -149,6 +149,27 @@ public sealed class RoomClientTests
     }
 
     [Fact]
+    public async Task A_sender_report_of_the_slots_last_track_is_not_told_as_the_new_ones()
+    {
+        await using FakeServer server = await FakeServer.StartAsync();
+        server.Room = new RoomSnapshot("demo", 1, [Alice with { Tracks = [Track("TR_a"), Track("TR_b")] }], TranscriptionState.Off);
+        var heard = new Recorder();
+        await using RoomClient client = await JoinAsync(server, heard);
+        string mid = server.Sfu.Slots(MediaKind.Audio)[0];
+        await server.TellAsync(new SessionAssigned([new MediaAssignment(mid, "TR_a", 1)]));
+        await Eventually.TrueAsync(() => heard.Tracks.Contains("+TR_a"));
+        server.Sfu.SendRtp(mid, 1_000_000, 1);
+        await server.TellAsync(new SessionAssigned([new MediaAssignment(mid, "TR_b", 2)]));
+        await Eventually.TrueAsync(() => heard.Tracks.Contains("+TR_b"));
+
+        // The next report is due within a second and a half of the packet above.
+        await Task.Delay(1600, TestContext.Current.CancellationToken);
+        server.Sfu.SendRtp(mid, 3_000_000_000, 1);
+        await Eventually.TrueAsync(() => heard.Clocks.Any(c => c is { Track: "TR_b", RtpTimestamp: >= 3_000_000_000 }));
+        Assert.DoesNotContain(heard.Clocks, c => c is { Track: "TR_b", RtpTimestamp: < 3_000_000_000 });
+    }
+
+    [Fact]
     public async Task Adds_receive_transceivers_and_offers_again_when_the_server_asks()
     {
         await using FakeServer server = await FakeServer.StartAsync();

@@ -109,11 +109,7 @@ internal sealed class FakeServer : IAsyncDisposable
     }
 
     /// <summary>The signalling node dies; its media node does not.</summary>
-    public async Task KillAsync()
-    {
-        Client?.GetHttpContext()!.Abort();
-        await _app.StopAsync(new CancellationTokenSource(TimeSpan.Zero).Token);
-    }
+    public Task KillAsync() => _app.StopAsync(new CancellationToken(canceled: true));
 
     /// <summary>Cuts the connection, as a network does.</summary>
     public void Cut() => Client!.GetHttpContext()!.Abort();

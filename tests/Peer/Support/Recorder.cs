@@ -13,6 +13,7 @@ internal sealed class Recorder
     {
         Rtp = (RemoteTrack track, in RtpPacket packet, Instant _) => Rtp.Enqueue((track.Info.Id, packet.SequenceNumber, packet.Timestamp, packet.Payload.ToArray())),
         Data = (label, utf8) => Data.Enqueue((label, Encoding.UTF8.GetString(utf8))),
+        SenderClock = (track, clock) => Clocks.Enqueue((track.Info.Id, clock.RtpTimestamp)),
         RoomEvent = Events.Enqueue,
         TrackStarted = track => Tracks.Enqueue($"+{track.Info.Id}"),
         TrackEnded = track => Tracks.Enqueue($"-{track.Info.Id}"),
@@ -27,6 +28,8 @@ internal sealed class Recorder
     public ConcurrentQueue<(string Track, ushort Sequence, uint Timestamp, byte[] Payload)> Rtp { get; } = [];
 
     public ConcurrentQueue<(string Label, string Text)> Data { get; } = [];
+
+    public ConcurrentQueue<(string Track, uint RtpTimestamp)> Clocks { get; } = [];
 
     public ConcurrentQueue<RoomEvent> Events { get; } = [];
 
