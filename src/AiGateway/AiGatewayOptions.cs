@@ -36,11 +36,20 @@ public sealed record AiGatewayOptions
 
     public ModelManagerOptions Models { get; set; } = ModelManagerOptions.FromEnvironment();
 
-    /// <summary>How long an unrenewed claim on a room lasts: the time until another gateway takes a dead one's rooms. 3 s to 5 min.</summary>
-    public TimeSpan LeaseTime { get; set; } = TimeSpan.FromSeconds(10);
+    /// <summary>Rooms that this gateway captions at most; it claims no more. 1 to 10,000. By default 16 a processor.</summary>
+    public int Capacity { get; set; } = Math.Clamp(Environment.ProcessorCount * 16, 1, 10_000);
 
-    /// <summary>How often the list of rooms is compared with what runs, in case an event was lost. At least 1 s.</summary>
-    public TimeSpan ReconcileInterval { get; set; } = TimeSpan.FromSeconds(5);
+    /// <summary>Where this gateway is, as it announces itself.</summary>
+    public string Region { get; set; } = "local";
+
+    /// <summary>How long an unrenewed claim on a room lasts: the time until another gateway takes a dead one's rooms. 1 s to 5 min.</summary>
+    public TimeSpan LeaseTime { get; set; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>How often a claim is renewed. At least 50 ms, at most a third of <see cref="LeaseTime"/>.</summary>
+    public TimeSpan LeaseRenewal { get; set; } = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>How often this gateway looks for rooms that nobody captions. 50 ms to 10 s.</summary>
+    public TimeSpan PollInterval { get; set; } = TimeSpan.FromMilliseconds(250);
 
     /// <summary>How long the last words may take when a room is left.</summary>
     public TimeSpan FlushTimeout { get; set; } = TimeSpan.FromMilliseconds(1500);
@@ -54,10 +63,14 @@ public sealed record AiGatewayOptions
             yield return $"Gateway:SignalingUrl is \"{SignalingUrl}\"; it must be an http or https address.";
         if (Workers is < 1 or > 256)
             yield return $"Gateway:Workers is {Workers}; it must be 1 to 256.";
-        if (LeaseTime < TimeSpan.FromSeconds(3) || LeaseTime > TimeSpan.FromMinutes(5))
-            yield return $"Gateway:LeaseTime is {LeaseTime}; it must be 3 seconds to 5 minutes.";
-        if (ReconcileInterval < TimeSpan.FromSeconds(1))
-            yield return $"Gateway:ReconcileInterval is {ReconcileInterval}; it must be at least 1 second.";
+        if (Capacity is < 1 or > 10_000)
+            yield return $"Gateway:Capacity is {Capacity}; it must be 1 to 10,000 rooms.";
+        if (LeaseTime < TimeSpan.FromSeconds(1) || LeaseTime > TimeSpan.FromMinutes(5))
+            yield return $"Gateway:LeaseTime is {LeaseTime}; it must be 1 second to 5 minutes.";
+        else if (LeaseRenewal < TimeSpan.FromMilliseconds(50) || LeaseRenewal > LeaseTime / 3)
+            yield return $"Gateway:LeaseRenewal is {LeaseRenewal}; it must be at least 50 ms and at most a third of Gateway:LeaseTime, {LeaseTime / 3}.";
+        if (PollInterval < TimeSpan.FromMilliseconds(50) || PollInterval > TimeSpan.FromSeconds(10))
+            yield return $"Gateway:PollInterval is {PollInterval}; it must be 50 ms to 10 s.";
         if (Vad == VadKind.Silero && !File.Exists(SileroPath))
             yield return $"Gateway:Vad is Silero but {SileroPath} does not exist; fetch it by models/fetch-silero.sh or choose Auto.";
         if (Segmenter.Hangover < TimeSpan.FromMilliseconds(100) || Segmenter.Hangover > TimeSpan.FromSeconds(3))

@@ -20,6 +20,11 @@ internal sealed class GatewayMetrics : IDisposable
         UtterancesFailed = _meter.CreateCounter<long>("transcribe.gateway.utterances_failed", "{utterance}", "Utterances on which the engine failed");
         DecodeMilliseconds = _meter.CreateHistogram<double>("transcribe.gateway.decode", "ms", "Time in the engine, a run of a worker");
         LagMilliseconds = _meter.CreateHistogram<double>("transcribe.gateway.lag", "ms", "From the arrival of a packet to its decoding");
+        FinalsWaiting = _meter.CreateUpDownCounter<long>("transcribe.gateway.finals_waiting", "{caption}", "Finals sent that the transcript store has not taken yet");
+        FinalsLost = _meter.CreateCounter<long>("transcribe.gateway.finals_lost", "{caption}", "Finals that the transcript store did not get, by reason");
+        PacketsReplayed = _meter.CreateCounter<long>("transcribe.gateway.packets_replayed", "{packet}", "Packets from before this gateway had the room");
+        RoomsClaimed = _meter.CreateCounter<long>("transcribe.gateway.rooms_claimed", "{room}", "Claims on rooms that succeeded");
+        RoomsLost = _meter.CreateCounter<long>("transcribe.gateway.rooms_lost", "{room}", "Rooms lost to another gateway");
         Rooms = _meter.CreateUpDownCounter<long>("transcribe.gateway.rooms", "{room}", "Rooms being captioned");
     }
 
@@ -38,6 +43,16 @@ internal sealed class GatewayMetrics : IDisposable
     public Histogram<double> DecodeMilliseconds { get; }
 
     public Histogram<double> LagMilliseconds { get; }
+
+    public UpDownCounter<long> FinalsWaiting { get; }
+
+    public Counter<long> FinalsLost { get; }
+
+    public Counter<long> PacketsReplayed { get; }
+
+    public Counter<long> RoomsClaimed { get; }
+
+    public Counter<long> RoomsLost { get; }
 
     public UpDownCounter<long> Rooms { get; }
 

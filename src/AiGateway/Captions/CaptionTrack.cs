@@ -23,6 +23,9 @@ internal interface ICaptionSink
 /// </summary>
 internal sealed class CaptionTrack : ITrackAudioSink, IUtteranceSink, IDisposable
 {
+    /// <summary>A place to go on from that is further ahead belongs to another timeline.</summary>
+    private const int MaxResume = 60 * OpusPacket.ClockRate;
+
     private readonly CaptionTrackInfo _info;
     private readonly ISpeechRecognizer _recognizer;
     private readonly ICaptionSink _sink;
@@ -41,6 +44,7 @@ internal sealed class CaptionTrack : ITrackAudioSink, IUtteranceSink, IDisposabl
     private int _fed;
     private int _sinceInterim;
     private CaptionLoad _load;
+    private uint? _resumeAt;
 
     public CaptionTrack(
         CaptionTrackInfo info, ISpeechRecognizer recognizer, IVoiceActivityDetector vad, IAudioDecoder decoder, ICaptionSink sink,
@@ -104,6 +108,12 @@ internal sealed class CaptionTrack : ITrackAudioSink, IUtteranceSink, IDisposabl
         _jitter.Push(arrival, ssrc, sequence, timestamp, payload);
     }
 
+    /// <summary>
+    /// Before the first packet: what is said before this RTP timestamp is transcribed already. It only tunes the decoder and the
+    /// voice detector.
+    /// </summary>
+    public void ResumeAt(uint timestamp) => _resumeAt = timestamp;
+
     /// <summary>The publisher's own mapping of wall clock and RTP clock, from an RTCP sender report.</summary>
     public void SetSenderReport(DateTimeOffset time, uint timestamp) => _senderReport = (time, timestamp);
 
@@ -132,6 +142,12 @@ internal sealed class CaptionTrack : ITrackAudioSink, IUtteranceSink, IDisposabl
     {
         _segmenter.Reset();
         _origin = timestamp;
+        if (_resumeAt is not { } resume)
+            return;
+        _resumeAt = null;
+        int ahead = (int)(resume - (uint)timestamp);
+        if (ahead is > 0 and < MaxResume)
+            _segmenter.WarmUntil(ahead / TrackDecoder.TicksPerSample);
     }
 
     void ITrackAudioSink.OnAudio(ReadOnlySpan<short> samples) => _segmenter.Feed(samples);

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Collections.Concurrent;
+using Transcribe.AiGateway.Takeover;
 using Transcribe.Rtc;
 
 namespace Transcribe.AiGateway.Captions;
@@ -27,6 +28,7 @@ internal sealed class TrackWorker
     private int _scheduled;
     private long _nextTimeout = long.MaxValue;
     private volatile bool _completing;
+    private volatile bool _abandoned;
 
     public TrackWorker(CaptionTrack track, CaptionWorkers workers, TimeProvider clock, GatewayMetrics metrics)
     {
@@ -51,11 +53,25 @@ internal sealed class TrackWorker
             return;
         }
 
-        byte[] copy = ArrayPool<byte>.Shared.Rent(Math.Max(1, payload.Length));
-        payload.CopyTo(copy);
-        _queue.Enqueue(new(ssrc, sequence, timestamp, copy, payload.Length, arrival));
+        Add(ssrc, sequence, timestamp, payload, arrival, replayed: false);
         Schedule();
     }
+
+    /// <summary>Many at once: no time passes for the track between them but the time between their arrivals.</summary>
+    public void Enqueue(IReadOnlyCollection<TrackPacket> packets)
+    {
+        foreach (TrackPacket packet in packets)
+        {
+            Interlocked.Increment(ref _queued);
+            Add(packet.Ssrc, packet.Sequence, packet.Timestamp, packet.Payload.Span, packet.Arrival, packet.Replayed);
+        }
+
+        if (packets.Count > 0)
+            Schedule();
+    }
+
+    /// <summary>Before the first packet: what is said before this RTP timestamp is transcribed already.</summary>
+    public void ResumeAt(uint timestamp) => _track.ResumeAt(timestamp);
 
     public void SetSenderClock(DateTimeOffset wallClock, uint timestamp) => _senderClock = new(wallClock, timestamp);
 
@@ -64,6 +80,13 @@ internal sealed class TrackWorker
     {
         _completing = true;
         Schedule();
+    }
+
+    /// <summary>Ends without another word.</summary>
+    public void Abandon()
+    {
+        _abandoned = true;
+        Complete();
     }
 
     /// <summary>Called by the workers' clock.</summary>
@@ -80,6 +103,12 @@ internal sealed class TrackWorker
         {
             if (_done.Task.IsCompleted)
                 return;
+            if (_abandoned)
+            {
+                End();
+                return;
+            }
+
             if (_senderClock is { } clock)
             {
                 _track.SetSenderReport(clock.WallClock, clock.Timestamp);
@@ -112,14 +141,23 @@ internal sealed class TrackWorker
 
     private bool Drain()
     {
-        for (int i = 0; i < Quantum; i++)
+        for (int i = 0; i < Quantum && !_abandoned; i++)
         {
             if (!_queue.TryDequeue(out Packet packet))
                 return true;
             Interlocked.Decrement(ref _queued);
-            TimeSpan lag = Instant.Of(_clock) - packet.Arrival;
-            _track.Load = Assess(lag, _track.Load);
-            _metrics.LagMilliseconds.Record(lag.TotalMilliseconds);
+            if (packet.Replayed)
+            {
+                // Only finals are worth catching up with.
+                _track.Load = CaptionLoad.DropInterims;
+            }
+            else
+            {
+                TimeSpan lag = Instant.Of(_clock) - packet.Arrival;
+                _track.Load = Assess(lag, _track.Load);
+                _metrics.LagMilliseconds.Record(lag.TotalMilliseconds);
+            }
+
             try
             {
                 _track.Push(packet.Arrival, packet.Ssrc, packet.Sequence, packet.Timestamp, packet.Payload.AsSpan(0, packet.Length));
@@ -144,9 +182,23 @@ internal sealed class TrackWorker
     private void Finish()
     {
         _track.Flush(Instant.Of(_clock));
+        End();
+    }
+
+    private void End()
+    {
         _workers.Remove(this);
+        while (_queue.TryDequeue(out Packet packet))
+            ArrayPool<byte>.Shared.Return(packet.Payload);
         _track.Dispose();
         _done.TrySetResult();
+    }
+
+    private void Add(uint ssrc, ushort sequence, uint timestamp, ReadOnlySpan<byte> payload, Instant arrival, bool replayed)
+    {
+        byte[] copy = ArrayPool<byte>.Shared.Rent(Math.Max(1, payload.Length));
+        payload.CopyTo(copy);
+        _queue.Enqueue(new(ssrc, sequence, timestamp, copy, payload.Length, arrival, replayed));
     }
 
     /// <summary>A track that failed ends alone.</summary>
@@ -166,7 +218,7 @@ internal sealed class TrackWorker
             _workers.Enqueue(this);
     }
 
-    private readonly record struct Packet(uint Ssrc, ushort Sequence, uint Timestamp, byte[] Payload, int Length, Instant Arrival);
+    private readonly record struct Packet(uint Ssrc, ushort Sequence, uint Timestamp, byte[] Payload, int Length, Instant Arrival, bool Replayed);
 
     private sealed record SenderClock(DateTimeOffset WallClock, uint Timestamp);
 }

@@ -63,6 +63,7 @@ internal sealed class UtteranceSegmenter : IDisposable
     private long _speechStart;
     private long _lastSpeechEnd;
     private long _closedAt;
+    private long _warmUntil;
 
     public UtteranceSegmenter(IVoiceActivityDetector vad, IUtteranceSink sink, SegmenterOptions options)
     {
@@ -107,8 +108,11 @@ internal sealed class UtteranceSegmenter : IDisposable
         _position += _filled + samples;
         _filled = 0;
         _historyStart = _position;
-        _closedAt = _position;
+        _closedAt = Math.Max(_position, _warmUntil);
     }
+
+    /// <summary>Sound before this position belongs to utterances that ended: the detector hears it, and nothing else.</summary>
+    public void WarmUntil(long position) => _warmUntil = _closedAt = position;
 
     /// <summary>Ends the open utterance now: nothing more comes for the moment. What comes later goes on at the same position.</summary>
     public void Close()
@@ -136,7 +140,7 @@ internal sealed class UtteranceSegmenter : IDisposable
     {
         Close();
         _vad.Reset();
-        _position = _historyStart = _closedAt = 0;
+        _position = _historyStart = _closedAt = _warmUntil = 0;
         _filled = 0;
     }
 
@@ -150,7 +154,7 @@ internal sealed class UtteranceSegmenter : IDisposable
         _position += _chunkSamples;
         if (_open)
             Continue(probability);
-        else
+        else if (_position > _warmUntil)
             Watch(probability, start);
     }
 
