@@ -7,7 +7,12 @@ using Transcribe.AiGateway.Captions;
 using Transcribe.AiGateway.Models;
 using Transcribe.AiGateway.Recognition;
 using Transcribe.AiGateway.Subscriber;
+using Transcribe.AiGateway.Takeover;
 using Transcribe.AiGateway.Vad;
+using Transcribe.Cluster.Bus;
+using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.State;
 using Transcribe.Cluster.Transcripts;
 
 namespace Transcribe.AiGateway;
@@ -32,14 +37,23 @@ public static class AiGatewayServices
         services.AddSingleton<IVoiceActivityDetectorFactory>(_ => options.CreateVad());
         services.AddSingleton(provider => new CaptionWorkers(options.Workers, provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<IRoomConnector, PeerRoomConnector>();
+        services.AddSingleton<ITrackHistories, TrackHistories>();
+        services.AddSingleton(provider => new TranscriptBacklog(
+            provider.GetRequiredService<ITranscriptStore>(), provider.GetRequiredService<GatewayMetrics>(), provider.GetRequiredService<TimeProvider>(),
+            CreateLogger(provider)));
+        services.AddSingleton(provider => new GatewayCluster(
+            provider.GetRequiredService<IRoomDirectory>(), provider.GetRequiredService<IMessageBus>(), provider.GetRequiredService<ILeaseStore>(),
+            provider.GetRequiredService<INodeDirectory>(), provider.GetRequiredService<IClusterConnection>(), provider.GetRequiredService<NodeHeartbeat>()));
         services.AddSingleton(provider => new TranscriberServices(
             provider.GetRequiredService<IRoomConnector>(), provider.GetRequiredService<CaptionWorkers>(),
             provider.GetRequiredService<IVoiceActivityDetectorFactory>(), () => new OpusDecoder(), provider.GetRequiredService<ITranscriptStore>(),
-            provider.GetRequiredService<GatewayMetrics>(), provider.GetRequiredService<TimeProvider>(),
-            provider.GetRequiredService<ILoggerFactory>().CreateLogger("Transcribe.AiGateway")));
+            provider.GetRequiredService<TranscriptBacklog>(), provider.GetRequiredService<ITrackHistories>(),
+            provider.GetRequiredService<GatewayMetrics>(), provider.GetRequiredService<TimeProvider>(), CreateLogger(provider)));
         services.AddHostedService<GatewayService>();
         return services;
     }
+
+    private static ILogger CreateLogger(IServiceProvider provider) => provider.GetRequiredService<ILoggerFactory>().CreateLogger("Transcribe.AiGateway");
 
     // Models are large and the manager has its own time-outs, by stall and not by duration.
     private static HttpClient CreateHttpClient() =>

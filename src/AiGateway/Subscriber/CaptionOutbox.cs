@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
+using Transcribe.AiGateway.Claims;
 using Transcribe.Cluster;
 using Transcribe.Cluster.Captions;
 using Transcribe.Cluster.Transcripts;
@@ -8,35 +9,44 @@ using Transcribe.Cluster.Transcripts;
 namespace Transcribe.AiGateway.Subscriber;
 
 /// <summary>
-/// Carries captions to the room's data channel and finals to the transcript store, off the decoding threads, in order.
-/// Neither waits for the other. Interims may be left out, finals are tried again until the room is left.
+/// Carries captions out, off the decoding threads, in order: a final to the transcript first and then to the room's data
+/// channel, so that whoever takes the room over knows what was said. A store that does not answer at once is not waited
+/// for. Nothing leaves once the room is another gateway's.
 /// </summary>
 internal sealed partial class CaptionOutbox : IAsyncDisposable
 {
     private const int MaxCaptions = 2048;
     private const int BusyCaptions = 128;
-    private const int MaxFinals = 4096;
 
-    private readonly Channel<CaptionMessage> _captions = Channel.CreateBounded<CaptionMessage>(new BoundedChannelOptions(MaxCaptions) { SingleReader = true });
-    private readonly Channel<CaptionMessage> _finals = Channel.CreateBounded<CaptionMessage>(new BoundedChannelOptions(MaxFinals) { SingleReader = true });
+    /// <summary>How long a final waits for the store.</summary>
+    private static readonly TimeSpan StorePatience = TimeSpan.FromMilliseconds(300);
+
+    private readonly Channel<(CaptionMessage Caption, bool Written)> _captions =
+        Channel.CreateBounded<(CaptionMessage, bool)>(new BoundedChannelOptions(MaxCaptions) { SingleReader = true });
+    private readonly Channel<CaptionMessage> _outgoing =
+        Channel.CreateBounded<CaptionMessage>(new BoundedChannelOptions(MaxCaptions) { SingleReader = true, SingleWriter = true });
     private readonly IRoomConnection _connection;
+    private readonly RoomLease _lease;
     private readonly ITranscriptStore _transcripts;
+    private readonly TranscriptBacklog _backlog;
     private readonly GatewayMetrics _metrics;
     private readonly ILogger _log;
     private readonly TimeProvider _clock;
     private readonly CancellationTokenSource _abandoned = new();
-    private readonly Task _sending;
-    private readonly Task _storing;
+    private readonly Task _working;
 
-    public CaptionOutbox(IRoomConnection connection, ITranscriptStore transcripts, GatewayMetrics metrics, ILogger log, TimeProvider clock)
+    public CaptionOutbox(
+        IRoomConnection connection, RoomLease lease, ITranscriptStore transcripts, TranscriptBacklog backlog, GatewayMetrics metrics, ILogger log,
+        TimeProvider clock)
     {
         _connection = connection;
+        _lease = lease;
         _transcripts = transcripts;
+        _backlog = backlog;
         _metrics = metrics;
         _log = log;
         _clock = clock;
-        _sending = Task.Run(SendAsync);
-        _storing = Task.Run(StoreAsync);
+        _working = Task.WhenAll(Task.Run(WriteAsync), Task.Run(SendAsync));
     }
 
     /// <summary>Set when the room is gone: nothing can be sent, finals are still stored.</summary>
@@ -44,41 +54,55 @@ internal sealed partial class CaptionOutbox : IAsyncDisposable
 
     public void Post(CaptionMessage caption)
     {
-        bool taken = (caption.Final || _captions.Reader.Count < BusyCaptions) && _captions.Writer.TryWrite(caption);
-        if (!taken)
-            CountUnsent(caption);
-        if (caption.Final && caption.Text.Length > 0 && !_finals.Writer.TryWrite(caption))
-            LogFull(_log, caption.Room);
+        if ((caption.Final || _captions.Reader.Count < BusyCaptions) && _captions.Writer.TryWrite((caption, false)))
+            return;
+        CountUnsent(caption);
+        if (IsWorthWriting(caption))
+            _backlog.Add(caption, _connection.DisplayName(caption.Participant), _lease);
     }
+
+    /// <summary>Sends a final that is in the transcript and may not have been sent. Who has it drops it: same segment, same revision.</summary>
+    public void Repeat(CaptionMessage final) => _captions.Writer.TryWrite((final, true));
 
     /// <summary>Delivers what is queued, within the time given.</summary>
     public async Task CompleteAsync(TimeSpan timeout)
     {
         _captions.Writer.TryComplete();
-        _finals.Writer.TryComplete();
-        Task all = Task.WhenAll(_sending, _storing);
-        await Task.WhenAny(all, Task.Delay(timeout, _clock)).ConfigureAwait(false);
+        await Task.WhenAny(_working, Task.Delay(timeout, _clock)).ConfigureAwait(false);
     }
 
     public async ValueTask DisposeAsync()
     {
         _captions.Writer.TryComplete();
-        _finals.Writer.TryComplete();
         await _abandoned.CancelAsync().ConfigureAwait(false);
-        await Task.WhenAll(_sending, _storing).ConfigureAwait(false);
+        await _working.ConfigureAwait(false);
         _abandoned.Dispose();
+    }
+
+    private static bool IsWorthWriting(CaptionMessage caption) => caption.Final && caption.Text.Length > 0;
+
+    private async Task WriteAsync()
+    {
+        await foreach ((CaptionMessage caption, bool written) in _captions.Reader.ReadAllAsync().ConfigureAwait(false))
+        {
+            bool ours = await MayPublishAsync(caption).ConfigureAwait(false) && (written || await WriteAsync(caption).ConfigureAwait(false));
+            if (!ours || (!caption.Final && _outgoing.Reader.Count >= BusyCaptions) || !_outgoing.Writer.TryWrite(caption))
+                CountUnsent(caption);
+        }
+
+        _outgoing.Writer.TryComplete();
     }
 
     private async Task SendAsync()
     {
-        await foreach (CaptionMessage caption in _captions.Reader.ReadAllAsync().ConfigureAwait(false))
+        await foreach (CaptionMessage caption in _outgoing.Reader.ReadAllAsync().ConfigureAwait(false))
         {
             byte[] message = JsonSerializer.SerializeToUtf8Bytes(caption, ClusterJson.Options);
             bool sent = TrySend(message);
             // A full buffer drains by itself; a final is worth the wait.
-            while (!sent && caption.Final && !Disconnected && !_abandoned.IsCancellationRequested)
+            while (!sent && caption.Final && !Disconnected && !_abandoned.IsCancellationRequested && _lease.Right != PublishRight.Lost)
             {
-                await Task.Delay(TimeSpan.FromMilliseconds(50), _clock, _abandoned.Token).ContinueWith(_ => { }, TaskScheduler.Default).ConfigureAwait(false);
+                await Task.Delay(TimeSpan.FromMilliseconds(50), _clock, _abandoned.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 sent = TrySend(message);
             }
 
@@ -89,9 +113,52 @@ internal sealed partial class CaptionOutbox : IAsyncDisposable
         }
     }
 
+    /// <summary>A final waits until it is clear whose room it is; an interim is worth no wait.</summary>
+    private async ValueTask<bool> MayPublishAsync(CaptionMessage caption)
+    {
+        PublishRight right = _lease.Right;
+        if (right != PublishRight.Unclear || !caption.Final)
+            return right == PublishRight.Granted;
+        try
+        {
+            return await _lease.ConfirmAsync(_abandoned.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Writes a final, or leaves that to the backlog; false where it is not ours to say.</summary>
+    private async ValueTask<bool> WriteAsync(CaptionMessage caption)
+    {
+        if (!IsWorthWriting(caption))
+            return true;
+        string? name = _connection.DisplayName(caption.Participant);
+        if (!_backlog.IsBehind)
+        {
+            try
+            {
+                if (await AppendAsync(caption, name).WaitAsync(StorePatience, _clock).ConfigureAwait(false))
+                    return true;
+                return await _lease.RecheckAsync().ConfigureAwait(false) && await AppendAsync(caption, name).WaitAsync(StorePatience, _clock).ConfigureAwait(false);
+            }
+            catch (Exception e)
+            {
+                LogNotWritten(_log, caption.Room, e);
+            }
+        }
+
+        _backlog.Add(caption, name, _lease);
+        return true;
+    }
+
+    private Task<bool> AppendAsync(CaptionMessage caption, string? name) =>
+        Task.Run(() => _transcripts.TryAppendAsync(caption, name, _lease.Writer, CancellationToken.None).AsTask());
+
     private bool TrySend(byte[] message)
     {
-        if (Disconnected)
+        if (Disconnected || _lease.Right == PublishRight.Lost)
             return false;
         try
         {
@@ -104,41 +171,8 @@ internal sealed partial class CaptionOutbox : IAsyncDisposable
         }
     }
 
-    private async Task StoreAsync()
-    {
-        await foreach (CaptionMessage final in _finals.Reader.ReadAllAsync().ConfigureAwait(false))
-        {
-            for (int attempt = 0; ; attempt++)
-            {
-                try
-                {
-                    await _transcripts.AppendAsync(final, _connection.DisplayName(final.Participant), CancellationToken.None).ConfigureAwait(false);
-                    break;
-                }
-                catch (Exception e) when (!_abandoned.IsCancellationRequested)
-                {
-                    // The store is idempotent, so trying again is safe; captions go on meanwhile.
-                    LogRetry(_log, final.Room, e);
-                    await Task.Delay(TimeSpan.FromMilliseconds(Math.Min(100 << Math.Min(attempt, 6), 5000)), _clock, _abandoned.Token)
-                        .ContinueWith(_ => { }, TaskScheduler.Default).ConfigureAwait(false);
-                }
-                catch (Exception e)
-                {
-                    LogLost(_log, final.Room, e);
-                    break;
-                }
-            }
-        }
-    }
-
     private void CountUnsent(CaptionMessage caption) => _metrics.CaptionsUnsent.Add(1, new KeyValuePair<string, object?>("final", caption.Final));
 
-    [LoggerMessage(6201, LogLevel.Error, "The transcript of room {Room} is too far behind: a final caption was not stored")]
-    private static partial void LogFull(ILogger logger, string room);
-
-    [LoggerMessage(6202, LogLevel.Warning, "The transcript store does not take captions of room {Room}; trying again")]
-    private static partial void LogRetry(ILogger logger, string room, Exception error);
-
-    [LoggerMessage(6203, LogLevel.Error, "A final caption of room {Room} was not stored")]
-    private static partial void LogLost(ILogger logger, string room, Exception error);
+    [LoggerMessage(6204, LogLevel.Warning, "The transcript store is away: captions of room {Room} go out and are written later")]
+    private static partial void LogNotWritten(ILogger logger, string room, Exception error);
 }

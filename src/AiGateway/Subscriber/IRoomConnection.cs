@@ -35,6 +35,9 @@ internal interface IRoomObserver
     /// <summary>The publisher's mapping of its RTP clock to the wall clock.</summary>
     void OnSenderClock(string trackId, DateTimeOffset wallClock, uint timestamp);
 
+    /// <summary>Somebody else sent a caption into the room: only gateways can.</summary>
+    void OnForeignCaption();
+
     /// <summary>The room is left; nothing follows.</summary>
     void OnClosed(string reason);
 }

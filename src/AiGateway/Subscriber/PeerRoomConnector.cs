@@ -1,14 +1,17 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
 using Transcribe.Cluster.Captions;
+using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.Placement;
 using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.State;
 using Transcribe.Cluster.Tokens;
 using Transcribe.Peer;
 
 namespace Transcribe.AiGateway.Subscriber;
 
 /// <summary>Joins rooms with the headless client, over the same network path as everybody: DESIGN D8.</summary>
-internal sealed class PeerRoomConnector(AiGatewayOptions options, IAccessTokenMinter tokens, TimeProvider clock, ILoggerFactory loggers) : IRoomConnector
+internal sealed class PeerRoomConnector(AiGatewayOptions options, ISignalingSelector signaling, IAccessTokenMinter tokens, TimeProvider clock, ILoggerFactory loggers) : IRoomConnector
 {
     public async Task<IRoomConnection> ConnectAsync(string room, IRoomObserver observer, CancellationToken cancellationToken)
     {
@@ -22,6 +25,11 @@ internal sealed class PeerRoomConnector(AiGatewayOptions options, IAccessTokenMi
             Rtp = (RemoteTrack track, in Rtc.Rtp.RtpPacket packet, Rtc.Instant arrival) =>
                 observer.OnRtp(track.Info.Id, packet.Ssrc, packet.SequenceNumber, packet.Timestamp, packet.Payload, arrival),
             SenderClock = (track, sender) => observer.OnSenderClock(track.Info.Id, sender.WallClock, sender.RtpTimestamp),
+            Data = (label, _) =>
+            {
+                if (label == CaptionMessage.ChannelLabel)
+                    observer.OnForeignCaption();
+            },
             RoomEvent = change =>
             {
                 if (change is ParticipantJoined joined)
@@ -32,7 +40,7 @@ internal sealed class PeerRoomConnector(AiGatewayOptions options, IAccessTokenMi
         try
         {
             RoomClient client = await RoomClient.JoinAsync(
-                new PeerOptions { ServerUrl = options.SignalingUrl, Token = token, Kinds = [TrackKind.Audio] }, handlers, clock, loggers, cancellationToken)
+                new PeerOptions { ServerUrl = options.SignalingUrl, SignalingUrls = [options.SignalingUrl], FindSignaling = FindAsync, Token = token, Kinds = [TrackKind.Audio] }, handlers, clock, loggers, cancellationToken)
                 .ConfigureAwait(false);
             foreach (ParticipantInfo participant in client.Participants)
                 names.TryAdd(participant.Id, participant.Name);
@@ -41,6 +49,21 @@ internal sealed class PeerRoomConnector(AiGatewayOptions options, IAccessTokenMi
         catch (PeerException e)
         {
             throw new RoomConnectionException(e.Message, e);
+        }
+    }
+
+    /// <summary>The signalling nodes of the cluster; none in one process, where <see cref="AiGatewayOptions.SignalingUrl"/> stands in.</summary>
+    private async ValueTask<IReadOnlyList<Uri>> FindAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            IReadOnlyList<NodeInfo> nodes = await signaling.ListAsync(region: null, cancellationToken).ConfigureAwait(false);
+            return [.. nodes.Where(node => Uri.IsWellFormedUriString(node.Address, UriKind.Absolute)).Select(node => new Uri(node.Address))];
+        }
+        catch (ClusterUnavailableException)
+        {
+            // Those known still serve.
+            return [];
         }
     }
 

@@ -1,180 +1,174 @@
 using Microsoft.Extensions.Logging;
 using Transcribe.AiGateway.Captions;
+using Transcribe.AiGateway.Claims;
 using Transcribe.AiGateway.Recognition;
+using Transcribe.AiGateway.Takeover;
 using Transcribe.Cluster.Rooms;
-using Transcribe.Cluster.State;
 
 namespace Transcribe.AiGateway.Subscriber;
 
 /// <summary>
-/// Keeps one room captioned while it should be: claims its lease, joins, reports the engine, starts again after a
-/// failure, and gives everything back when stopped.
+/// Keeps one claimed room captioned: joins, reports the engine, starts again after a failure or with other settings, and
+/// gives everything back when stopped. Ends by itself when the room is lost, or cannot be joined from here.
 /// </summary>
 internal sealed partial class RoomWorker : IAsyncDisposable
 {
     private static readonly TimeSpan FirstRetry = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan LastRetry = TimeSpan.FromSeconds(15);
 
-    private readonly string _room;
+    /// <summary>Joins that fail in a row until another gateway may try.</summary>
+    private const int MaxFailures = 5;
+
+    private readonly RoomLease _lease;
     private readonly AiGatewayOptions _options;
     private readonly TranscriberServices _services;
     private readonly RecognizerProvider _recognizers;
-    private readonly ILeaseStore _leases;
     private readonly IRoomDirectory _rooms;
+    private readonly RoomProgress _progress = new();
     private readonly CancellationTokenSource _stop = new();
     private readonly ILogger _log;
-    private readonly Task _predecessor;
-    private readonly Task _running;
+    private volatile TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private volatile TranscriptionState _settings;
 
     public RoomWorker(
-        string room, TranscriptionState settings, AiGatewayOptions options, TranscriberServices services, RecognizerProvider recognizers,
-        ILeaseStore leases, IRoomDirectory rooms, Task? predecessor = null)
+        RoomLease lease, TranscriptionState settings, AiGatewayOptions options, TranscriberServices services, RecognizerProvider recognizers,
+        IRoomDirectory rooms)
     {
-        _room = room;
-        Engine = settings.Engine;
-        Language = settings.Language;
+        _lease = lease;
+        _settings = settings;
         _options = options;
         _services = services;
         _recognizers = recognizers;
-        _leases = leases;
         _rooms = rooms;
         _log = services.Log;
-        _predecessor = predecessor ?? Task.CompletedTask;
-        _running = Task.Run(RunAsync);
+        Completion = Task.Run(RunAsync);
     }
 
-    public string Engine { get; }
+    /// <summary>What the room's admin asked for.</summary>
+    public TranscriptionState Settings => _settings;
 
-    public string Language { get; }
+    /// <summary>Ends when the room is left for good.</summary>
+    public Task Completion { get; }
+
+    /// <summary>The room could not be joined from here: somebody else should try.</summary>
+    public bool GaveUp { get; private set; }
+
+    private string Room => _lease.Room;
+
+    /// <summary>Goes on with another engine or language.</summary>
+    public void Change(TranscriptionState settings)
+    {
+        bool same = settings.Engine == _settings.Engine && settings.Language == _settings.Language;
+        _settings = settings;
+        if (!same)
+            _changed.TrySetResult();
+    }
 
     /// <summary>Leaves the room.</summary>
     public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync().ConfigureAwait(false);
-        await _running.ConfigureAwait(false);
+        await Completion.ConfigureAwait(false);
         _stop.Dispose();
     }
 
     private async Task RunAsync()
     {
-        // The lease is this gateway's, not this object's: who had the room before must have given it back.
-        await _predecessor.ConfigureAwait(false);
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+        CancellationToken end = ended.Token;
+        _ = _lease.Lost.ContinueWith(_ => CancelQuietly(ended), TaskScheduler.Default);
         TimeSpan retry = FirstRetry;
-        while (!_stop.IsCancellationRequested)
+        int failures = 0;
+        while (!end.IsCancellationRequested && failures < MaxFailures)
         {
+            _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
             try
             {
-                retry = await CaptionAsync().ConfigureAwait(false) ? FirstRetry : _options.LeaseTime / 3;
+                await CaptionAsync(end).ConfigureAwait(false);
+                retry = FirstRetry;
+                failures = 0;
             }
-            catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+            catch (OperationCanceledException) when (end.IsCancellationRequested)
             {
                 break;
             }
             catch (RecognizerUnavailableException e)
             {
-                LogUnavailable(_log, _room, e.Message);
+                LogUnavailable(_log, Room, e.Message);
                 await ReportAsync(null, e.Message).ConfigureAwait(false);
             }
             catch (RoomConnectionException e)
             {
-                LogNotJoined(_log, _room, e.Message);
+                failures++;
+                LogNotJoined(_log, Room, e.Message);
             }
             catch (Exception e)
             {
-                LogFailed(_log, _room, e);
+                failures++;
+                LogFailed(_log, Room, e);
             }
 
-            await Task.Delay(retry, _services.Clock, _stop.Token).ContinueWith(_ => { }, TaskScheduler.Default).ConfigureAwait(false);
+            await Task.WhenAny(Task.Delay(retry, _services.Clock, end), _changed.Task).ConfigureAwait(false);
             retry = retry * 2 < LastRetry ? retry * 2 : LastRetry;
         }
+
+        GaveUp = failures >= MaxFailures;
+        if (_lease.Right == PublishRight.Lost)
+            _services.Metrics.RoomsLost.Add(1);
+        await _lease.DisposeAsync().ConfigureAwait(false);
     }
 
-    /// <summary>One stay in the room; true if it was joined.</summary>
-    private async Task<bool> CaptionAsync()
+    /// <summary>One stay in the room: until stopped, thrown out, changed, or the room is lost.</summary>
+    private async Task CaptionAsync(CancellationToken end)
     {
-        Lease? lease = await _leases.TryAcquireAsync($"gateway:{_room}", _options.Node, _options.LeaseTime, _stop.Token).ConfigureAwait(false);
-        if (lease is null)
-            return false; // another gateway has it
-        bool reported = false;
+        TranscriptionState settings = _settings;
+        RecognizerChoice choice = _recognizers.Get(settings.Engine, settings.Language);
+        var task = new TranscriptionTask(
+            _lease, settings.Language, choice.Recognizer, new CaptionTrackOptions { Segmenter = _options.Segmenter }, _progress);
+        RoomTranscriber transcriber = await RoomTranscriber.StartAsync(_services, task, _options.FlushTimeout, end).ConfigureAwait(false);
         try
         {
-            RecognizerChoice choice = _recognizers.Get(Engine, Language);
-            await using RoomTranscriber transcriber = await RoomTranscriber.StartAsync(
-                _services, _room, Language, choice.Recognizer, new CaptionTrackOptions { Segmenter = _options.Segmenter }, _options.FlushTimeout,
-                _stop.Token).ConfigureAwait(false);
             await ReportAsync(choice.Recognizer.Name, choice.Notice).ConfigureAwait(false);
-            reported = true;
             _services.Metrics.Rooms.Add(1);
-            LogStarted(_log, _room, choice.Recognizer.Name);
-            try
-            {
-                lease = await StayAsync(transcriber, lease).ConfigureAwait(false);
-            }
-            finally
-            {
-                _services.Metrics.Rooms.Add(-1);
-            }
+            LogStarted(_log, Room, choice.Recognizer.Name);
+            await Task.WhenAny(transcriber.Closed, _changed.Task, Task.Delay(Timeout.InfiniteTimeSpan, end)).ConfigureAwait(false);
+            _services.Metrics.Rooms.Add(-1);
+            if (transcriber.Closed.IsCompleted)
+                LogLeft(_log, Room, await transcriber.Closed.ConfigureAwait(false));
+            else if (_stop.IsCancellationRequested)
+                LogStopped(_log, Room);
         }
         finally
         {
-            if (lease is not null)
-            {
-                if (reported)
-                    await ReportAsync(null, null).ConfigureAwait(false);
-                await _leases.ReleaseAsync(lease, CancellationToken.None).ConfigureAwait(false);
-            }
+            await transcriber.DisposeAsync().ConfigureAwait(false);
+            if (_lease.Right != PublishRight.Lost)
+                await ReportAsync(null, null).ConfigureAwait(false);
         }
-
-        return true;
     }
 
-    /// <summary>Until stopped, thrown out, or the lease is lost; returns the lease where it is still ours.</summary>
-    private async Task<Lease?> StayAsync(RoomTranscriber transcriber, Lease lease)
+    private static void CancelQuietly(CancellationTokenSource source)
     {
-        DateTimeOffset renewedAt = _services.Clock.GetUtcNow();
-        while (!_stop.IsCancellationRequested)
+        try
         {
-            Task pause = Task.Delay(_options.LeaseTime / 3, _services.Clock, _stop.Token);
-            if (await Task.WhenAny(pause, transcriber.Closed).ConfigureAwait(false) == transcriber.Closed)
-            {
-                LogLeft(_log, _room, await transcriber.Closed.ConfigureAwait(false));
-                return lease;
-            }
-
-            if (_stop.IsCancellationRequested)
-                break;
-            try
-            {
-                Lease? renewed = await _leases.TryRenewAsync(lease, _options.LeaseTime, CancellationToken.None).ConfigureAwait(false);
-                if (renewed is null)
-                {
-                    LogLeaseLost(_log, _room);
-                    return null;
-                }
-
-                lease = renewed;
-                renewedAt = _services.Clock.GetUtcNow();
-            }
-            catch (Exception e)
-            {
-                // Without the store nobody else can claim the room either: captions go on.
-                LogNotRenewed(_log, _room, renewedAt, e);
-            }
+            source.Cancel();
         }
-
-        LogStopped(_log, _room);
-        return lease;
+        catch (ObjectDisposedException)
+        {
+            // The worker ended first.
+            return;
+        }
     }
 
     private async Task ReportAsync(string? engine, string? notice)
     {
         try
         {
-            await _rooms.ReportTranscriptionAsync(_room, engine, notice, CancellationToken.None).ConfigureAwait(false);
+            await _rooms.ReportTranscriptionAsync(Room, engine, notice, CancellationToken.None).AsTask()
+                .WaitAsync(_options.LeaseTime, _services.Clock).ConfigureAwait(false);
         }
         catch (Exception e)
         {
-            LogNotReported(_log, _room, e);
+            LogNotReported(_log, Room, e);
         }
     }
 
@@ -195,12 +189,6 @@ internal sealed partial class RoomWorker : IAsyncDisposable
 
     [LoggerMessage(6306, LogLevel.Error, "Captioning of room {Room} failed; trying again")]
     private static partial void LogFailed(ILogger logger, string room, Exception error);
-
-    [LoggerMessage(6307, LogLevel.Warning, "The lease on room {Room} was lost to another gateway")]
-    private static partial void LogLeaseLost(ILogger logger, string room);
-
-    [LoggerMessage(6308, LogLevel.Warning, "The lease on room {Room} could not be renewed since {Since}")]
-    private static partial void LogNotRenewed(ILogger logger, string room, DateTimeOffset since, Exception error);
 
     [LoggerMessage(6309, LogLevel.Warning, "The engine of room {Room} could not be reported")]
     private static partial void LogNotReported(ILogger logger, string room, Exception error);

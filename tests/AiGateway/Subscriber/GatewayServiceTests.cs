@@ -3,9 +3,11 @@ using Transcribe.AiGateway.Captions;
 using Transcribe.AiGateway.Models;
 using Transcribe.AiGateway.Recognition;
 using Transcribe.AiGateway.Subscriber;
+using Transcribe.AiGateway.Takeover;
 using Transcribe.AiGateway.Tests.Support;
 using Transcribe.Cluster.Captions;
 using Transcribe.Cluster.InProcess;
+using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Rooms;
 using Transcribe.Cluster.State;
 using Transcribe.Cluster.Transcripts;
@@ -19,6 +21,8 @@ public sealed class GatewayServiceTests : IAsyncLifetime
     private readonly InProcessLeaseStore _leases = new(TimeProvider.System);
     private readonly RoomDirectory _directory;
     private readonly TranscriptStore _transcripts;
+    private readonly TranscriptBacklog _backlog;
+    private readonly NodeDirectory _nodes;
     private readonly FakeRooms _rooms = new();
     private readonly FakeRecognizer _recognizer = new();
     private readonly CaptionWorkers _workers = new(2, TimeProvider.System);
@@ -34,10 +38,12 @@ public sealed class GatewayServiceTests : IAsyncLifetime
         var state = new InProcessStateStore(TimeProvider.System);
         _directory = new RoomDirectory(state, log, _bus, TimeProvider.System);
         _transcripts = new TranscriptStore(log, state);
+        _nodes = new NodeDirectory(state);
+        _backlog = new TranscriptBacklog(_transcripts, _metrics, TimeProvider.System, NullLogger.Instance);
         _recognizers = new RecognizerProvider(
             new(), new ModelManager(_http, new() { Directory = Path.GetTempPath() }, TimeProvider.System), NullLogger<RecognizerProvider>.Instance);
         _recognizers.Register("fake", () => _recognizer);
-        _options = new() { ReconcileInterval = TimeSpan.FromSeconds(1), LeaseTime = TimeSpan.FromSeconds(3) };
+        _options = new();
         _service = MakeService(_options, _rooms);
     }
 
@@ -49,6 +55,7 @@ public sealed class GatewayServiceTests : IAsyncLifetime
     {
         await _service.StopAsync(CancellationToken.None);
         _service.Dispose();
+        await _backlog.DisposeAsync();
         _workers.Dispose();
         _recognizers.Dispose();
         _metrics.Dispose();
@@ -204,11 +211,12 @@ public sealed class GatewayServiceTests : IAsyncLifetime
             SignalingUrl = new Uri("ftp://x"),
             Workers = 0,
             LeaseTime = TimeSpan.Zero,
-            ReconcileInterval = TimeSpan.Zero,
+            PollInterval = TimeSpan.Zero,
+            Capacity = 0,
             Vad = VadKind.Silero,
             SileroModelPath = "/nowhere.onnx",
         };
-        Assert.Equal(6, wrong.Validate().Count());
+        Assert.Equal(7, wrong.Validate().Count());
         Assert.Contains(wrong.Validate(), sentence => sentence.Contains("Gateway:Workers is 0; it must be 1 to 256", StringComparison.Ordinal));
     }
 
@@ -228,6 +236,8 @@ public sealed class GatewayServiceTests : IAsyncLifetime
 
     private GatewayService MakeService(AiGatewayOptions options, IRoomConnector connector) => new(
         options,
-        new TranscriberServices(connector, _workers, new FakeVad(), () => new FakeDecoder(), _transcripts, _metrics, TimeProvider.System, NullLogger.Instance),
-        _recognizers, _directory, _bus, _leases, NullLogger<GatewayService>.Instance);
+        new TranscriberServices(connector, _workers, new FakeVad(), () => new FakeDecoder(), _transcripts, _backlog,
+            new TrackHistories(_bus, NullLogger<TrackHistories>.Instance), _metrics, TimeProvider.System, NullLogger.Instance),
+        _recognizers, new GatewayCluster(_directory, _bus, _leases, _nodes, new InProcessClusterConnection(), NodeHeartbeat.Default),
+        NullLogger<GatewayService>.Instance);
 }
