@@ -8,6 +8,11 @@ internal static class CommandLine
     public static RootCommand Build() => new("Live captions for WebRTC rooms: an SFU, its signalling and AI gateways in one program.")
     {
         ServeCommand.Create(),
+        ClusterCommand.Create(),
+        RoleCommand.Director(),
+        RoleCommand.Signaling(),
+        RoleCommand.Sfu(),
+        RoleCommand.Gateway(),
         DemoCommand.Create(),
         TokenCommand.Create(),
         ListenCommand.Create(),

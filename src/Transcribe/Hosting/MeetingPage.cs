@@ -15,10 +15,10 @@ internal static class MeetingPage
         <p>The HTTP API is described at <a href="/docs">/docs</a>.</p></html>
         """;
 
-    private const string PagePolicy =
-        "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-        + "media-src 'self' blob: mediastream:; connect-src 'self' ws: wss:; worker-src 'self' blob:; object-src 'none'; "
-        + "base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+    private const string OwnHub = "'self' ws: wss:";
+
+    // Signalling nodes come and go while the page is open, and a policy cannot be changed then.
+    private const string AnyHub = "'self' http: https: ws: wss:";
 
     // The reference page comes with inline script and style.
     private const string DocsPolicy =
@@ -49,15 +49,20 @@ internal static class MeetingPage
         return null;
     }
 
-    public static void UseSecurityHeaders(this IApplicationBuilder app) => app.Use((http, next) =>
+    /// <param name="hubsElsewhere">The hub is on other origins than the page.</param>
+    public static void UseSecurityHeaders(this IApplicationBuilder app, bool hubsElsewhere = false)
     {
-        IHeaderDictionary headers = http.Response.Headers;
-        headers.XContentTypeOptions = "nosniff";
-        headers["Referrer-Policy"] = "no-referrer";
-        headers["Permissions-Policy"] = "camera=(self), microphone=(self), display-capture=(self), autoplay=(self), fullscreen=(self), geolocation=()";
-        headers.ContentSecurityPolicy = http.Request.Path.StartsWithSegments("/docs", StringComparison.Ordinal) ? DocsPolicy : PagePolicy;
-        return next(http);
-    });
+        string page = PagePolicy(hubsElsewhere ? AnyHub : OwnHub);
+        app.Use((http, next) =>
+        {
+            IHeaderDictionary headers = http.Response.Headers;
+            headers.XContentTypeOptions = "nosniff";
+            headers["Referrer-Policy"] = "no-referrer";
+            headers["Permissions-Policy"] = "camera=(self), microphone=(self), display-capture=(self), autoplay=(self), fullscreen=(self), geolocation=()";
+            headers.ContentSecurityPolicy = http.Request.Path.StartsWithSegments("/docs", StringComparison.Ordinal) ? DocsPolicy : page;
+            return next(http);
+        });
+    }
 
     public static void UseMeetingPage(this WebApplication app, string? folder)
     {
@@ -82,6 +87,11 @@ internal static class MeetingPage
                     : "no-cache",
         });
     }
+
+    private static string PagePolicy(string hubs) =>
+        "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+        + "media-src 'self' blob: mediastream:; connect-src " + hubs + "; worker-src 'self' blob:; object-src 'none'; "
+        + "base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
     private static bool IsBuilt(string folder) => File.Exists(Path.Combine(folder, "index.html"));
 }

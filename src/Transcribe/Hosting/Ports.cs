@@ -8,20 +8,20 @@ namespace Transcribe.Hosting;
 internal static class Ports
 {
     /// <exception cref="ConfigurationException">A port is taken, or not ours to take.</exception>
-    public static void Check(ServeOptions options)
+    public static void Check(string httpAddress, int? httpPort, int? udpPort)
     {
-        IPAddress address = options.EffectiveHttpAddress switch
+        IPAddress address = httpAddress switch
         {
             "*" => IPAddress.IPv6Any,
             "localhost" => IPAddress.Loopback,
             var other => IPAddress.Parse(other),
         };
-        Check("TRANSCRIBE_HTTP_PORT", "TCP", SocketType.Stream, address, options.HttpPort);
+        Check("TRANSCRIBE_HTTP_PORT", "TCP", SocketType.Stream, address, httpPort ?? 0);
 
         // One port for each worker of the SFU, upwards from the first.
         int workers = new SfuOptions().EffectiveWorkers;
-        for (int i = 0; i < workers && options.UdpPort != 0; i++)
-            Check("TRANSCRIBE_UDP_PORT", "UDP", SocketType.Dgram, IPAddress.IPv6Any, options.UdpPort, i);
+        for (int i = 0; i < workers && udpPort is > 0; i++)
+            Check("TRANSCRIBE_UDP_PORT", "UDP", SocketType.Dgram, IPAddress.IPv6Any, udpPort.Value, i);
     }
 
     private static void Check(string name, string protocol, SocketType type, IPAddress address, int configured, int offset = 0)

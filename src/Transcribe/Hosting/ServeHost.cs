@@ -1,9 +1,4 @@
-using System.Net;
 using System.Net.Sockets;
-using Microsoft.AspNetCore.Hosting.Server;
-using Microsoft.AspNetCore.Hosting.Server.Features;
-using Microsoft.AspNetCore.HttpOverrides;
-using Microsoft.Extensions.Logging.Console;
 using Transcribe.Cluster;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Tokens;
@@ -20,31 +15,18 @@ public static class ServeHost
     /// <summary>Name of the one SFU node.</summary>
     public const string NodeId = "n1";
 
-    private const int MaxRequestBodyBytes = 1024 * 1024;
-
-    private static readonly TimeSpan ShutdownTimeout = TimeSpan.FromSeconds(10);
-
     /// <summary>Wires the roles; nothing is bound yet.</summary>
     /// <exception cref="ConfigurationException">Options that cannot be used.</exception>
     public static WebApplication Build(ServeOptions options)
     {
-        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions
-        {
-            ApplicationName = typeof(ServeHost).Assembly.GetName().Name,
-            ContentRootPath = AppContext.BaseDirectory,
-        });
-        ConfigureLogging(builder, options);
-        ConfigureKestrel(builder, options);
-        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = ShutdownTimeout);
+        WebApplicationBuilder builder = HostBasics.CreateWebBuilder();
+        builder.AddBasics(options.LogLevel);
+        builder.ConfigureKestrel(options.EffectiveHttpAddress, options.HttpPort);
         builder.Services.AddSingleton<IIceServers>(new StaticIceServers(options.IceServers));
         builder.Services.AddInProcessCluster(options.Keys);
         Roles.Add(builder.Services, options);
         builder.Services.AddSignaling();
         builder.Services.AddDirector();
-
-        // A TLS proxy on this machine may say what the client asked for; nobody else's word counts (the default known proxies).
-        builder.Services.Configure<ForwardedHeadersOptions>(headers =>
-            headers.ForwardedHeaders = ForwardedHeaders.XForwardedFor | ForwardedHeaders.XForwardedProto | ForwardedHeaders.XForwardedHost);
 
         WebApplication app = builder.Build();
         app.UseForwardedHeaders();
@@ -67,14 +49,9 @@ public static class ServeHost
     public static async Task RunAsync(
         ServeOptions options, TextWriter output, TextWriter warnings, CancellationToken cancellationToken = default)
     {
-        foreach (string key in options.Keys.WeakKeys)
-        {
-            await warnings.WriteLineAsync(
-                $"Warning: the secret of API key \"{key}\" (TRANSCRIBE_API_SECRET) is shorter than {ApiKeyRing.RecommendedSecretBytes} bytes, so its tokens can be forged by guessing it. Make a longer one with: openssl rand -hex 32");
-        }
-
+        await HostBasics.WarnOfWeakKeysAsync(options.Keys, warnings);
         await using WebApplication app = Build(options);
-        Ports.Check(options);
+        Ports.Check(options.EffectiveHttpAddress, options.HttpPort, options.UdpPort);
         try
         {
             await app.StartAsync(cancellationToken);
@@ -90,55 +67,10 @@ public static class ServeHost
     }
 
     /// <summary>The URL that people open, once the host runs.</summary>
-    public static Uri Url(WebApplication app)
-    {
-        string bound = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()?.Addresses.FirstOrDefault()
-            ?? throw new InvalidOperationException("The host has not been started.");
-        var url = new UriBuilder(bound.Replace("//*", "//localhost", StringComparison.Ordinal).Replace("//[::]", "//localhost", StringComparison.Ordinal));
-        return url.Uri;
-    }
+    public static Uri Url(WebApplication app) => HostBasics.Url(app) ?? throw new InvalidOperationException("The host has not been started.");
 
     /// <summary>The UDP ports of media, once the host runs.</summary>
     public static IReadOnlyList<int> UdpPorts(WebApplication app) => app.Services.GetRequiredService<SfuNode>().UdpPorts;
-
-    private static void ConfigureLogging(WebApplicationBuilder builder, ServeOptions options)
-    {
-        builder.Logging.AddSimpleConsole(console =>
-        {
-            console.SingleLine = true;
-            console.TimestampFormat = "HH:mm:ss.fff ";
-            console.ColorBehavior = LoggerColorBehavior.Default;
-        });
-
-        // Standard output belongs to the command's own words.
-        builder.Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
-        builder.Logging.SetMinimumLevel(options.LogLevel);
-        builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
-        builder.Logging.AddFilter("System", LogLevel.Warning);
-    }
-
-    private static void ConfigureKestrel(WebApplicationBuilder builder, ServeOptions options) => builder.WebHost.ConfigureKestrel(kestrel =>
-    {
-        kestrel.AddServerHeader = false;
-        kestrel.Limits.MaxRequestBodySize = MaxRequestBodyBytes;
-        switch (options.EffectiveHttpAddress)
-        {
-            case "*":
-                kestrel.ListenAnyIP(options.HttpPort);
-                break;
-
-            // Kestrel's own "localhost" cannot choose one free port for both families.
-            case "localhost" when options.HttpPort != 0:
-                kestrel.ListenLocalhost(options.HttpPort);
-                break;
-            case "localhost":
-                kestrel.Listen(IPAddress.Loopback, 0);
-                break;
-            default:
-                kestrel.Listen(IPAddress.Parse(options.EffectiveHttpAddress), options.HttpPort);
-                break;
-        }
-    });
 
     private static async Task WriteBannerAsync(WebApplication app, ServeOptions options, TextWriter output)
     {

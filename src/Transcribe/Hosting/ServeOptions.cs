@@ -1,5 +1,3 @@
-using System.Globalization;
-using System.Net;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Tokens;
 
@@ -51,76 +49,16 @@ public sealed record ServeOptions
     /// <exception cref="ConfigurationException">A variable that cannot be used.</exception>
     public static ServeOptions FromEnvironment(Func<string, string?> read)
     {
-        string? Text(string name) => read(name) is { } value && !string.IsNullOrWhiteSpace(value) ? value.Trim() : null;
-
-        string? address = Text("TRANSCRIBE_HTTP_ADDRESS");
-        if (address is not (null or "*" or "localhost") && !IPAddress.TryParse(address, out _))
-            throw new ConfigurationException($"TRANSCRIBE_HTTP_ADDRESS is \"{address}\". Set an IP address, \"localhost\", or \"*\" for all interfaces.");
-
-        string? page = Text("TRANSCRIBE_PAGE");
-        if (page is not null && !File.Exists(Path.Combine(page, "index.html")))
-            throw new ConfigurationException($"TRANSCRIBE_PAGE is \"{page}\", which has no index.html. Set the folder of the built page (src/Client/dist), or unset it.");
-
+        var variables = new EnvironmentReader(read);
         return new ServeOptions
         {
-            HttpPort = Port("TRANSCRIBE_HTTP_PORT", Text("TRANSCRIBE_HTTP_PORT"), DefaultHttpPort),
-            HttpAddress = address,
-            UdpPort = Port("TRANSCRIBE_UDP_PORT", Text("TRANSCRIBE_UDP_PORT"), DefaultUdpPort),
-            Keys = ReadKeys(Text("TRANSCRIBE_API_KEY"), Text("TRANSCRIBE_API_SECRET")),
-            PagePath = page,
-            AdvertisedAddresses = ReadAddresses(Text("TRANSCRIBE_ADVERTISED_ADDRESSES")),
-            IceServers = ReadIceServers(Text("TRANSCRIBE_ICE_SERVERS")),
+            HttpPort = variables.Port("TRANSCRIBE_HTTP_PORT", DefaultHttpPort),
+            HttpAddress = variables.HttpAddress(),
+            UdpPort = variables.Port("TRANSCRIBE_UDP_PORT", DefaultUdpPort),
+            Keys = variables.Keys() ?? ApiKeyRing.CreateDevelopment(),
+            PagePath = variables.Page(),
+            AdvertisedAddresses = variables.AdvertisedAddresses(),
+            IceServers = variables.IceServers(),
         };
-    }
-
-    private static int Port(string name, string? value, int fallback)
-    {
-        if (value is null)
-            return fallback;
-
-        return int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int port) && port <= ushort.MaxValue
-            ? port
-            : throw new ConfigurationException($"{name} is \"{value}\". Set a port number, 1 to 65535 (0 for any free one), or unset it for {fallback}.");
-    }
-
-    private static string[] ReadAddresses(string? value)
-    {
-        string[] addresses = (value ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
-        return Array.Find(addresses, address => !IPAddress.TryParse(address, out _)) is { } bad
-            ? throw new ConfigurationException($"TRANSCRIBE_ADVERTISED_ADDRESSES has \"{bad}\", which is no IP address. Set addresses that clients can reach, separated by commas, or unset it.")
-            : addresses;
-    }
-
-    private static ApiKeyRing ReadKeys(string? key, string? secret)
-    {
-        if (key is null && secret is null)
-            return ApiKeyRing.CreateDevelopment();
-
-        if (key is null || secret is null)
-        {
-            (string there, string missing) = key is null ? ("TRANSCRIBE_API_SECRET", "TRANSCRIBE_API_KEY") : ("TRANSCRIBE_API_KEY", "TRANSCRIBE_API_SECRET");
-            throw new ConfigurationException($"{there} is set and {missing} is not. Set both, or neither for a random development key.");
-        }
-
-        try
-        {
-            return new ApiKeyRing([new ApiKey(key, secret)]);
-        }
-        catch (ArgumentException e)
-        {
-            throw new ConfigurationException(e.ParamName is null ? e.Message : e.Message.Replace($" (Parameter '{e.ParamName}')", "", StringComparison.Ordinal));
-        }
-    }
-
-    private static IceServer[] ReadIceServers(string? value)
-    {
-        string[] urls = value?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [];
-        foreach (string url in urls)
-        {
-            if (url.Split(':', 2) is not [("stun" or "stuns" or "turn" or "turns"), { Length: > 0 }])
-                throw new ConfigurationException($"TRANSCRIBE_ICE_SERVERS has \"{url}\". Set URLs like stun:stun.example.org:3478, separated by commas.");
-        }
-
-        return urls.Length == 0 ? [] : [new IceServer(urls)];
     }
 }

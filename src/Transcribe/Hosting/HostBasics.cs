@@ -1,0 +1,82 @@
+using System.Net;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.HttpOverrides;
+using Microsoft.Extensions.Logging.Console;
+using Transcribe.Cluster.Tokens;
+
+namespace Transcribe.Hosting;
+
+/// <summary>What every host of this program has alike.</summary>
+internal static class HostBasics
+{
+    private const int MaxRequestBodyBytes = 1024 * 1024;
+
+    private static readonly TimeSpan ShutdownTimeout = TimeSpan.FromSeconds(10);
+
+    public static void AddBasics(this IHostApplicationBuilder builder, LogLevel level)
+    {
+        builder.Logging.AddSimpleConsole(console =>
+        {
+            console.SingleLine = true;
+            console.TimestampFormat = "HH:mm:ss.fff ";
+            console.ColorBehavior = LoggerColorBehavior.Default;
+        });
+
+        // Standard output belongs to the command's own words.
+        builder.Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        builder.Logging.SetMinimumLevel(level);
+        builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
+        builder.Logging.AddFilter("System", LogLevel.Warning);
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = ShutdownTimeout);
+
+        // A TLS proxy on this machine may say what the client asked for; nobody else's word counts (the default known proxies).
+        builder.Services.Configure<ForwardedHeadersOptions>(headers =>
+            headers.ForwardedHeaders = ForwardedHeaders.XForwardedFor | ForwardedHeaders.XForwardedProto | ForwardedHeaders.XForwardedHost);
+    }
+
+    public static WebApplicationBuilder CreateWebBuilder() => WebApplication.CreateSlimBuilder(new WebApplicationOptions
+    {
+        ApplicationName = typeof(HostBasics).Assembly.GetName().Name,
+        ContentRootPath = AppContext.BaseDirectory,
+    });
+
+    /// <param name="address">An IP address, "localhost", or "*".</param>
+    public static void ConfigureKestrel(this WebApplicationBuilder builder, string address, int port) => builder.WebHost.ConfigureKestrel(kestrel =>
+    {
+        kestrel.AddServerHeader = false;
+        kestrel.Limits.MaxRequestBodySize = MaxRequestBodyBytes;
+        switch (address)
+        {
+            case "*":
+                kestrel.ListenAnyIP(port);
+                break;
+
+            // Kestrel's own "localhost" cannot choose one free port for both families.
+            case "localhost" when port != 0:
+                kestrel.ListenLocalhost(port);
+                break;
+            case "localhost":
+                kestrel.Listen(IPAddress.Loopback, 0);
+                break;
+            default:
+                kestrel.Listen(IPAddress.Parse(address), port);
+                break;
+        }
+    });
+
+    /// <summary>The URL that people of this machine open, once the host runs; null where it serves no HTTP.</summary>
+    public static Uri? Url(IHost host) =>
+        host.Services.GetService<IServer>()?.Features.Get<IServerAddressesFeature>()?.Addresses.FirstOrDefault() is { } bound
+            ? new UriBuilder(bound.Replace("//*", "//localhost", StringComparison.Ordinal).Replace("//[::]", "//localhost", StringComparison.Ordinal)).Uri
+            : null;
+
+    public static async Task WarnOfWeakKeysAsync(ApiKeyRing keys, TextWriter warnings)
+    {
+        foreach (string key in keys.WeakKeys)
+        {
+            await warnings.WriteLineAsync(
+                $"Warning: the secret of API key \"{key}\" (TRANSCRIBE_API_SECRET) is shorter than {ApiKeyRing.RecommendedSecretBytes} bytes, so its tokens can be forged by guessing it. Make a longer one with: openssl rand -hex 32");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+using System.Security.Cryptography;
+using System.Text;
+using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.Protocol;
+using Transcribe.Cluster.Tokens;
+
+namespace Transcribe.Hosting;
+
+/// <summary>What a process of a cluster is told: by the environment, and by options that win over it.</summary>
+public sealed record RoleOptions
+{
+    /// <summary>Shorter cluster keys are refused.</summary>
+    public const int MinClusterKeyBytes = 32;
+
+    public required NodeRole Role { get; init; }
+
+    /// <summary>TRANSCRIBE_NODE_ID: unique in the cluster; made of role, host name and random characters where missing.</summary>
+    public required string NodeId { get; init; }
+
+    /// <summary>TRANSCRIBE_REGION: where the node is, for placement.</summary>
+    public string Region { get; init; } = "local";
+
+    /// <summary>TRANSCRIBE_REDIS: a connection string of StackExchange.Redis ("127.0.0.1:6379").</summary>
+    public required string Redis { get; init; }
+
+    /// <summary>TRANSCRIBE_CLUSTER_KEY: the secret by which the cluster's processes know each other.</summary>
+    public required string ClusterKey { get; init; }
+
+    /// <summary>TRANSCRIBE_API_KEY and TRANSCRIBE_API_SECRET; an SFU node needs none.</summary>
+    public ApiKeyRing? Keys { get; init; }
+
+    /// <summary>TRANSCRIBE_HTTP_PORT; 0 for any free one. Null: no HTTP at all (SFU nodes and gateways, which only tell their health).</summary>
+    public int? HttpPort { get; init; }
+
+    /// <summary>TRANSCRIBE_HTTP_ADDRESS; see <see cref="EffectiveHttpAddress"/>.</summary>
+    public string? HttpAddress { get; init; }
+
+    /// <summary>TRANSCRIBE_UDP_PORT of an SFU node; 0 for any free one.</summary>
+    public int UdpPort { get; init; } = ServeOptions.DefaultUdpPort;
+
+    /// <summary>TRANSCRIBE_PUBLIC_URL: how clients reach this node; null for the address that it listens on.</summary>
+    public Uri? PublicUrl { get; init; }
+
+    /// <summary>TRANSCRIBE_MAX_SESSIONS: sessions an SFU node takes, or rooms a gateway captions; null for the role's default.</summary>
+    public int? MaxSessions { get; init; }
+
+    /// <summary>TRANSCRIBE_PAGE: folder of the built meeting page; null to look for it.</summary>
+    public string? PagePath { get; init; }
+
+    /// <summary>TRANSCRIBE_ICE_SERVERS.</summary>
+    public IReadOnlyList<IceServer> IceServers { get; init; } = [];
+
+    /// <summary>TRANSCRIBE_ADVERTISED_ADDRESSES: IP addresses of an SFU node as told to clients and other nodes.</summary>
+    public IReadOnlyList<string> AdvertisedAddresses { get; init; } = [];
+
+    public LogLevel LogLevel { get; init; } = LogLevel.Information;
+
+    /// <summary>
+    /// The address that Kestrel binds: all interfaces for what clients speak to, this machine only for a health listener and
+    /// for a cluster that hands tokens to whoever asks.
+    /// </summary>
+    public string EffectiveHttpAddress => HttpAddress ?? (ServesClients && Keys?.IsDevelopment != true ? "*" : "localhost");
+
+    /// <summary>Whether clients speak HTTP to this role.</summary>
+    public bool ServesClients => Role is NodeRole.Director or NodeRole.Signaling;
+
+    /// <exception cref="ConfigurationException">A variable that is missing or cannot be used.</exception>
+    public static RoleOptions FromEnvironment(NodeRole role) => FromEnvironment(role, Environment.GetEnvironmentVariable);
+
+    /// <param name="read">The value of a variable, or null.</param>
+    /// <exception cref="ConfigurationException">A variable that is missing or cannot be used.</exception>
+    public static RoleOptions FromEnvironment(NodeRole role, Func<string, string?> read)
+    {
+        var variables = new EnvironmentReader(read);
+        bool clients = role is NodeRole.Director or NodeRole.Signaling;
+        return new RoleOptions
+        {
+            Role = role,
+            NodeId = ReadName(variables, "TRANSCRIBE_NODE_ID") ?? MakeNodeId(role),
+            Region = ReadName(variables, "TRANSCRIBE_REGION") ?? "local",
+            Redis = variables.Required("TRANSCRIBE_REDIS", "the address of the cluster's Redis, like 127.0.0.1:6379"),
+            ClusterKey = ReadClusterKey(variables),
+            Keys = ReadKeys(variables, role),
+            HttpPort = clients
+                ? variables.Port("TRANSCRIBE_HTTP_PORT", ServeOptions.DefaultHttpPort)
+                : variables.Port("TRANSCRIBE_HTTP_PORT", "unset it for no health listener"),
+            HttpAddress = variables.HttpAddress(),
+            UdpPort = variables.Port("TRANSCRIBE_UDP_PORT", ServeOptions.DefaultUdpPort),
+            PublicUrl = variables.HttpUrl("TRANSCRIBE_PUBLIC_URL"),
+            MaxSessions = variables.Number("TRANSCRIBE_MAX_SESSIONS", 1, 1_000_000),
+            PagePath = variables.Page(),
+            IceServers = variables.IceServers(),
+            AdvertisedAddresses = variables.AdvertisedAddresses(),
+        };
+    }
+
+    // The compiler's own would print the secrets.
+    public override string ToString() => $"RoleOptions {{ Role = {Role}, NodeId = {NodeId} }}";
+
+    private static string MakeNodeId(NodeRole role)
+    {
+        // A node that starts again is another node: what the old one had is gone.
+        string host = string.Concat(Environment.MachineName.Where(char.IsAsciiLetterOrDigit).Take(24));
+        return $"{role.ToString().ToLowerInvariant()}-{host}-{RandomNumberGenerator.GetHexString(6, lowercase: true)}";
+    }
+
+    private static string? ReadName(EnvironmentReader variables, string name)
+    {
+        string? value = variables.Text(name);
+        return value is null || (value.Length <= 64 && value.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_'))
+            ? value
+            : throw new ConfigurationException($"{name} is \"{value}\". Use 1 to 64 letters, digits, '-' or '_', or unset it.");
+    }
+
+    private static string ReadClusterKey(EnvironmentReader variables)
+    {
+        string key = variables.Required("TRANSCRIBE_CLUSTER_KEY", "the secret that all processes of the cluster share; make one with: openssl rand -hex 32");
+        int bytes = Encoding.UTF8.GetByteCount(key);
+        return bytes >= MinClusterKeyBytes
+            ? key
+            : throw new ConfigurationException($"TRANSCRIBE_CLUSTER_KEY has {bytes} bytes, and at least {MinClusterKeyBytes} are needed. Set one made with: openssl rand -hex 32");
+    }
+
+    private static ApiKeyRing? ReadKeys(EnvironmentReader variables, NodeRole role)
+    {
+        bool development = variables.Flag("TRANSCRIBE_DEV_TOKENS");
+        ApiKeyRing? keys = variables.Keys(development);
+        return keys is not null || role == NodeRole.Sfu
+            ? keys
+            : throw new ConfigurationException("TRANSCRIBE_API_KEY is not set. Set it and TRANSCRIBE_API_SECRET to the same values on every director, signalling node and gateway.");
+    }
+}
