@@ -63,6 +63,11 @@ ensure_runtime() {
   apt_ensure libopus0 libpocketsphinx3 pocketsphinx-en-us
 }
 
+# What a cluster needs beside it.
+ensure_redis() {
+  command -v redis-server >/dev/null || apt_ensure redis-server
+}
+
 # The meeting page, built again only when its sources changed.
 ensure_page() {
   local client="$root/src/Client" stamp="$root/src/Client/dist/.sources" sum

@@ -40,7 +40,7 @@ internal sealed class PeerRoomConnector(AiGatewayOptions options, ISignalingSele
         try
         {
             RoomClient client = await RoomClient.JoinAsync(
-                new PeerOptions { ServerUrl = options.SignalingUrl, SignalingUrls = [options.SignalingUrl], FindSignaling = FindAsync, Token = token, Kinds = [TrackKind.Audio] }, handlers, clock, loggers, cancellationToken)
+                new PeerOptions { ServerUrl = options.SignalingUrl, FindSignaling = FindAsync, Token = token, Kinds = [TrackKind.Audio] }, handlers, clock, loggers, cancellationToken)
                 .ConfigureAwait(false);
             foreach (ParticipantInfo participant in client.Participants)
                 names.TryAdd(participant.Id, participant.Name);

@@ -89,7 +89,7 @@ internal static class ClusterCommand
     private static IEnumerable<(string Line, string Comment)> Administration(ClusterSupervisor cluster, ClusterProcess node, string credentials) =>
     [
         ($"curl -u {credentials} {new Uri(cluster.Url, "v1/nodes")}", "the nodes as the cluster sees them"),
-        ($"curl -u {credentials} -X POST {new Uri(cluster.Url, $"v1/nodes/sfu/{node.NodeId}/drain")}", $"move everybody away from {node.Name}"),
+        ($"curl -u {credentials} -X POST {new Uri(cluster.Url, $"v1/nodes/{node.NodeId}/drain")}", $"move everybody away from {node.Name}"),
     ];
 
     private static Option<int> Count(string name, string description, int usual, int least)

@@ -12,10 +12,6 @@ internal sealed class EnvironmentReader(Func<string, string?> read)
     /// <summary>A value without the blanks around it; null where there is none.</summary>
     public string? Text(string name) => read(name) is { } value && !string.IsNullOrWhiteSpace(value) ? value.Trim() : null;
 
-    /// <exception cref="ConfigurationException">It is not set.</exception>
-    public string Required(string name, string meaning) =>
-        Text(name) ?? throw new ConfigurationException($"{name} is not set. Set {meaning}.");
-
     public int Port(string name, int fallback) => Port(name, $"unset it for {fallback}") ?? fallback;
 
     /// <param name="unset">What leaving it out does, for the sentence.</param>

@@ -1,9 +1,11 @@
 using System.Net;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.HttpOverrides;
 using Microsoft.Extensions.Logging.Console;
 using Transcribe.Cluster.Tokens;
+using Transcribe.Sfu.Control;
 
 namespace Transcribe.Hosting;
 
@@ -65,11 +67,16 @@ internal static class HostBasics
         }
     });
 
+    /// <summary>Of this program, as nodes announce it.</summary>
+    public static string Version { get; } = typeof(HostBasics).Assembly.GetName().Version?.ToString(3) ?? "";
+
     /// <summary>The URL that people of this machine open, once the host runs; null where it serves no HTTP.</summary>
-    public static Uri? Url(IHost host) =>
-        host.Services.GetService<IServer>()?.Features.Get<IServerAddressesFeature>()?.Addresses.FirstOrDefault() is { } bound
-            ? new UriBuilder(bound.Replace("//*", "//localhost", StringComparison.Ordinal).Replace("//[::]", "//localhost", StringComparison.Ordinal)).Uri
-            : null;
+    public static Uri? Url(IServiceProvider services) => Bound(services) is { } bound ? WithHost(bound, "localhost") : null;
+
+    /// <summary>The URL for other machines where none was configured: of the first address of this one, where it listens on all.</summary>
+    public static Uri PublicUrl(IServiceProvider services) => WithHost(
+        Bound(services) ?? throw new InvalidOperationException("The host has not been started."),
+        AdvertisedCandidates.LocalAddresses().FirstOrDefault(a => a.AddressFamily == AddressFamily.InterNetwork)?.ToString() ?? "127.0.0.1");
 
     public static async Task WarnOfWeakKeysAsync(ApiKeyRing keys, TextWriter warnings)
     {
@@ -79,4 +86,10 @@ internal static class HostBasics
                 $"Warning: the secret of API key \"{key}\" (TRANSCRIBE_API_SECRET) is shorter than {ApiKeyRing.RecommendedSecretBytes} bytes, so its tokens can be forged by guessing it. Make a longer one with: openssl rand -hex 32");
         }
     }
+
+    private static string? Bound(IServiceProvider services) =>
+        services.GetService<IServer>()?.Features.Get<IServerAddressesFeature>()?.Addresses.FirstOrDefault();
+
+    private static Uri WithHost(string bound, string insteadOfAll) => new UriBuilder(
+        bound.Replace("//*", $"//{insteadOfAll}", StringComparison.Ordinal).Replace("//[::]", $"//{insteadOfAll}", StringComparison.Ordinal)).Uri;
 }

@@ -8,7 +8,7 @@ internal static class RoleHealth
     public static void MapRoleHealth(this WebApplication app)
     {
         app.MapGet("/healthz", () => Results.Ok(new { status = "ok" })).ExcludeFromDescription();
-        app.MapGet("/readyz", () => true
+        app.MapGet("/readyz", (IClusterConnection cluster) => cluster.IsConnected
             ? Results.Ok(new { status = "ready" })
             : Results.Problem(
                 "Redis does not answer. What runs goes on; nothing new is taken.", statusCode: StatusCodes.Status503ServiceUnavailable,

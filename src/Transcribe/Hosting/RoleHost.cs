@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Sockets;
 using Transcribe.AiGateway;
 using Transcribe.Cluster;
@@ -6,6 +5,7 @@ using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Director;
 using Transcribe.Director.Http;
+using Transcribe.Director.Provisioning;
 using Transcribe.Sfu.Control;
 using Transcribe.Signaling;
 
@@ -75,7 +75,7 @@ public static class RoleHost
     /// <summary>"sfu node sfu-1 (region local) is up, media on UDP 7882".</summary>
     internal static string Banner(IHost host, RoleOptions options)
     {
-        string at = HostBasics.Url(host) is { } url ? $", HTTP at {url}" : "";
+        string at = HostBasics.Url(host.Services) is { } url ? $", HTTP at {url}" : "";
         string media = options.Role == NodeRole.Sfu ? $", media on UDP {string.Join(", ", host.Services.GetRequiredService<SfuNode>().UdpPorts)}" : "";
         return $"{options.Role.ToString().ToLowerInvariant()} node {options.NodeId} (region {options.Region}) is up{at}{media}";
     }
@@ -88,6 +88,7 @@ public static class RoleHost
         {
             case NodeRole.Director:
                 services.AddDirector();
+                services.AddProvisioning(options.Provisioning);
                 break;
             case NodeRole.Signaling:
                 services.AddSignaling();

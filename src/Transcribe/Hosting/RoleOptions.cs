@@ -1,17 +1,17 @@
 using System.Security.Cryptography;
-using System.Text;
+using Transcribe.Cluster;
 using Transcribe.Cluster.Nodes;
+using Transcribe.Cluster.Placement;
 using Transcribe.Cluster.Protocol;
+using Transcribe.Cluster.Redis;
 using Transcribe.Cluster.Tokens;
+using Transcribe.Director.Provisioning;
 
 namespace Transcribe.Hosting;
 
 /// <summary>What a process of a cluster is told: by the environment, and by options that win over it.</summary>
 public sealed record RoleOptions
 {
-    /// <summary>Shorter cluster keys are refused.</summary>
-    public const int MinClusterKeyBytes = 32;
-
     public required NodeRole Role { get; init; }
 
     /// <summary>TRANSCRIBE_NODE_ID: unique in the cluster; made of role, host name and random characters where missing.</summary>
@@ -20,11 +20,14 @@ public sealed record RoleOptions
     /// <summary>TRANSCRIBE_REGION: where the node is, for placement.</summary>
     public string Region { get; init; } = "local";
 
-    /// <summary>TRANSCRIBE_REDIS: a connection string of StackExchange.Redis ("127.0.0.1:6379").</summary>
-    public required string Redis { get; init; }
+    /// <summary>TRANSCRIBE_REDIS and TRANSCRIBE_CLUSTER_KEY.</summary>
+    public required RedisClusterOptions Redis { get; init; }
 
-    /// <summary>TRANSCRIBE_CLUSTER_KEY: the secret by which the cluster's processes know each other.</summary>
-    public required string ClusterKey { get; init; }
+    /// <summary>TRANSCRIBE_PLACEMENT.</summary>
+    public PlacementOptions Placement { get; init; } = new();
+
+    /// <summary>TRANSCRIBE_PROVISIONER and its like, of a director.</summary>
+    public ProvisioningOptions Provisioning { get; init; } = new();
 
     /// <summary>TRANSCRIBE_API_KEY and TRANSCRIBE_API_SECRET; an SFU node needs none.</summary>
     public ApiKeyRing? Keys { get; init; }
@@ -78,8 +81,14 @@ public sealed record RoleOptions
             Role = role,
             NodeId = ReadName(variables, "TRANSCRIBE_NODE_ID") ?? MakeNodeId(role),
             Region = ReadName(variables, "TRANSCRIBE_REGION") ?? "local",
-            Redis = variables.Required("TRANSCRIBE_REDIS", "the address of the cluster's Redis, like 127.0.0.1:6379"),
-            ClusterKey = ReadClusterKey(variables),
+            Redis = Checked(() =>
+            {
+                var redis = new RedisClusterOptions { Redis = variables.Text(RedisClusterOptions.RedisVariable) ?? "", ClusterKey = variables.Text(ClusterKey.EnvironmentVariable) ?? "" };
+                redis.Validate();
+                return redis;
+            }),
+            Placement = Checked(() => PlacementOptions.FromEnvironment(read)),
+            Provisioning = role == NodeRole.Director ? Checked(() => ProvisioningOptions.FromEnvironment(read)) : new ProvisioningOptions(),
             Keys = ReadKeys(variables, role),
             HttpPort = clients
                 ? variables.Port("TRANSCRIBE_HTTP_PORT", ServeOptions.DefaultHttpPort)
@@ -112,13 +121,16 @@ public sealed record RoleOptions
             : throw new ConfigurationException($"{name} is \"{value}\". Use 1 to 64 letters, digits, '-' or '_', or unset it.");
     }
 
-    private static string ReadClusterKey(EnvironmentReader variables)
+    private static T Checked<T>(Func<T> read)
     {
-        string key = variables.Required("TRANSCRIBE_CLUSTER_KEY", "the secret that all processes of the cluster share; make one with: openssl rand -hex 32");
-        int bytes = Encoding.UTF8.GetByteCount(key);
-        return bytes >= MinClusterKeyBytes
-            ? key
-            : throw new ConfigurationException($"TRANSCRIBE_CLUSTER_KEY has {bytes} bytes, and at least {MinClusterKeyBytes} are needed. Set one made with: openssl rand -hex 32");
+        try
+        {
+            return read();
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new ConfigurationException(e.Message);
+        }
     }
 
     private static ApiKeyRing? ReadKeys(EnvironmentReader variables, NodeRole role)

@@ -67,7 +67,7 @@ public static class ServeHost
     }
 
     /// <summary>The URL that people open, once the host runs.</summary>
-    public static Uri Url(WebApplication app) => HostBasics.Url(app) ?? throw new InvalidOperationException("The host has not been started.");
+    public static Uri Url(WebApplication app) => HostBasics.Url(app.Services) ?? throw new InvalidOperationException("The host has not been started.");
 
     /// <summary>The UDP ports of media, once the host runs.</summary>
     public static IReadOnlyList<int> UdpPorts(WebApplication app) => app.Services.GetRequiredService<SfuNode>().UdpPorts;

@@ -80,11 +80,7 @@ internal sealed class LocalRedis : IAsyncDisposable
                 "--appendonly", "yes", "--appendfsync", "no", "--loglevel", "warning",
             ],
             new Dictionary<string, string?>(),
-            line =>
-            {
-                said.AppendLine(line);
-                _log(line);
-            });
+            line => said.AppendLine(line));
         using var patience = new CancellationTokenSource(Patience);
         while (!await AnswersAsync(patience.Token))
         {
