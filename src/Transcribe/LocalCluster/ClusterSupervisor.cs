@@ -35,7 +35,7 @@ internal sealed class ClusterSupervisor : IAsyncDisposable
     /// <exception cref="CommandException">Something did not start; everything is stopped again.</exception>
     public static async Task<ClusterSupervisor> StartAsync(ClusterPlan plan, Action<string, string> log, CancellationToken cancellationToken = default)
     {
-        LocalRedis redis = await LocalRedis.StartAsync(line => log("redis", line));
+        LocalRedis redis = await LocalRedis.StartAsync();
         var cluster = new ClusterSupervisor(plan, redis);
         try
         {

@@ -16,10 +16,11 @@ internal sealed class LocalRedis : IAsyncDisposable
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
     private readonly string _directory = Directory.CreateTempSubdirectory("transcribe-redis-").FullName;
-    private readonly Action<string> _log;
     private ChildProcess? _process;
 
-    private LocalRedis(Action<string> log) => _log = log;
+    private LocalRedis()
+    {
+    }
 
     /// <summary>The same over restarts.</summary>
     public int Port { get; private set; }
@@ -29,12 +30,12 @@ internal sealed class LocalRedis : IAsyncDisposable
     public ChildProcess Process => _process ?? throw new InvalidOperationException("redis-server has not been started.");
 
     /// <exception cref="CommandException">There is none on this machine, or it does not start.</exception>
-    public static async Task<LocalRedis> StartAsync(Action<string> log)
+    public static async Task<LocalRedis> StartAsync()
     {
         if (!(Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Any(folder => File.Exists(Path.Combine(folder, "redis-server"))))
             throw new CommandException("There is no redis-server on this machine. Install it: apt-get install redis-server (./run cluster does it).");
 
-        var redis = new LocalRedis(log);
+        var redis = new LocalRedis();
         for (int attempt = 1; ; attempt++)
         {
             redis.Port = LikelyFreePort();
