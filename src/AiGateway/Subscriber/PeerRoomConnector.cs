@@ -57,7 +57,7 @@ internal sealed class PeerRoomConnector(AiGatewayOptions options, ISignalingSele
     {
         try
         {
-            IReadOnlyList<NodeInfo> nodes = await signaling.ListAsync(region: null, cancellationToken).ConfigureAwait(false);
+            IReadOnlyList<NodeInfo> nodes = await signaling.ListAsync(options.Region, cancellationToken).ConfigureAwait(false);
             return [.. nodes.Where(node => Uri.IsWellFormedUriString(node.Address, UriKind.Absolute)).Select(node => new Uri(node.Address))];
         }
         catch (ClusterUnavailableException)

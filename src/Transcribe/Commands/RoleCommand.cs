@@ -48,8 +48,13 @@ internal static class RoleCommand
             Add("--advertise", "TRANSCRIBE_ADVERTISED_ADDRESSES", "IP addresses told to clients and other nodes, separated by commas. Default: those of this host");
         }
 
-        if (role is NodeRole.Sfu)
-            Add("--max-sessions", "TRANSCRIBE_MAX_SESSIONS", "Sessions this node takes. Default 20000");
+        if (!clients)
+        {
+            Add("--max-sessions", "TRANSCRIBE_MAX_SESSIONS", role == NodeRole.Sfu
+                ? "Sessions this node takes. Default 20000"
+                : "Rooms this gateway captions. Default 16 a processor");
+        }
+
         command.SetAction(async (arguments, cancellationToken) =>
         {
             var given = overrides.ToDictionary(o => o.Variable, o => arguments.GetValue(o.Option), StringComparer.Ordinal);

@@ -108,7 +108,11 @@ public static class RoleHost
                 });
                 break;
             case NodeRole.Gateway:
-                services.AddAiGateway(gateway => gateway.Node = options.NodeId);
+                services.AddAiGateway(gateway =>
+                {
+                    (gateway.Node, gateway.Region) = (options.NodeId, options.Region);
+                    gateway.Capacity = options.MaxSessions ?? gateway.Capacity;
+                });
                 break;
             default:
                 throw new ArgumentOutOfRangeException(nameof(options), options.Role, "There is no such role.");
