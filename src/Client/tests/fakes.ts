@@ -95,6 +95,7 @@ export class FakePeerConnection extends EventTarget {
   offers = [] as { iceRestart?: boolean }[];
   localDescription = { sdp: `offer of ${FakePeerConnection.all.length}` };
   signalingState = "stable";
+  described: string[] = [];
   connectionState = "new";
 
   getTransceivers = (): FakeTransceiver[] => this.transceivers;
@@ -117,7 +118,8 @@ export class FakePeerConnection extends EventTarget {
   };
 
   setLocalDescription = async (description: { type: string }): Promise<void> => {
-    this.signalingState = description.type === "rollback" ? "stable" : "have-local-offer";
+    this.described.push(description.type);
+    this.signalingState = "have-local-offer";
     this.transceivers.forEach((t, i) => (t.mid ??= String(i)));
   };
 

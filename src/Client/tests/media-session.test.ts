@@ -63,10 +63,16 @@ describe("MediaSession.negotiate", () => {
     expect(media.negotiated).toBe(false);
   });
 
-  it("takes a refused offer back, so that the next one can be made", async () => {
-    const { media, pc } = session(() => Promise.reject(new Error("no")));
-    await expect(media.negotiate()).rejects.toThrow("no");
-    expect(pc.signalingState).toBe("stable");
+  it("makes the next offer in the place of one whose answer was lost, with the same mids", async () => {
+    let answers = false;
+    const { media, pc } = session(() => (answers ? Promise.resolve(reply) : Promise.reject(new Error("lost"))));
+    await expect(media.negotiate()).rejects.toThrow("lost");
+    const mids = pc.transceivers.map((t) => t.mid);
+    answers = true;
+    await media.negotiate();
+    expect(pc.transceivers.map((t) => t.mid)).toEqual(mids);
+    expect(pc.described).toEqual(["offer", "offer"]);
+    expect(media.negotiated).toBe(true);
   });
 });
 

@@ -189,13 +189,9 @@ export class MediaSession extends Emitter<MediaSessionEvents> {
     const tracks = this.#publications.flatMap((p) =>
       p.transceiver?.mid == null ? [] : [{ mid: p.transceiver.mid, source: p.source, ...(p.name === undefined ? {} : { name: p.name }), muted: p.muted }],
     );
-    let reply: NegotiateReply;
-    try {
-      reply = await this.#negotiate(this.pc.localDescription?.sdp ?? offer.sdp ?? "", tracks);
-    } catch (error) {
-      if (!this.#closed && this.pc.signalingState === "have-local-offer") await this.pc.setLocalDescription({ type: "rollback" });
-      throw error;
-    }
+    // Where this fails, the offer stays: the server may have taken it and its answer be lost. The next offer takes its place with
+    // the same mids and credentials, which a rollback would give up.
+    const reply = await this.#negotiate(this.pc.localDescription?.sdp ?? offer.sdp ?? "", tracks);
     if (this.#closed) throw new MediaReplaced();
     await this.pc.setRemoteDescription({ type: "answer", sdp: reply.sdp });
     if (this.#closed) throw new MediaReplaced();
