@@ -25,6 +25,9 @@ internal sealed partial class GatewayService(
 {
     private const int MaxPending = 4096;
 
+    /// <summary>Engines with languages that are loaded for rooms of others.</summary>
+    private const int MaxWarmed = 8;
+
     /// <summary>A room that is not listed any more is left after this: the message that it ended may have been lost, or the list may lag.</summary>
     private static readonly TimeSpan AbsencePatience = TimeSpan.FromSeconds(3);
 
@@ -39,11 +42,13 @@ internal sealed partial class GatewayService(
     private readonly Dictionary<string, Task> _leaving = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Instant> _absent = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Instant> _givenUp = new(StringComparer.Ordinal);
+    private readonly HashSet<(string Engine, string Language)> _warmed = [];
     private readonly ClaimPlan _plan = new(Random.Shared.NextDouble);
     private readonly Channel<ClusterReconnected> _returns = Channel.CreateUnbounded<ClusterReconnected>();
     private volatile TaskCompletionSource _woken = NewSignal();
     private NodeAnnouncer? _announcer;
     private int[] _roomsLeftElsewhere = [];
+    private TimeSpan _untilNextLook;
     private Instant _claimFrom = Instant.Zero;
     private Instant _restoredBy = Instant.Zero;
     private int _load;
@@ -79,7 +84,7 @@ internal sealed partial class GatewayService(
                 if (Now >= nextLook)
                 {
                     await LookAsync(stoppingToken).ConfigureAwait(false);
-                    nextLook = Now + options.PollInterval;
+                    nextLook = Now + _untilNextLook;
                 }
 
                 // After the look: what was told since it began is newer than what it saw.
@@ -153,6 +158,7 @@ internal sealed partial class GatewayService(
     /// <summary>Which rooms want captions, who has them, and how much room the other gateways have.</summary>
     private async Task LookAsync(CancellationToken cancellationToken)
     {
+        _untilNextLook = options.PollInterval;
         IReadOnlyList<RoomActivity> wanted;
         IReadOnlyList<Lease> held;
         try
@@ -191,8 +197,40 @@ internal sealed partial class GatewayService(
                 Forget(room);
         }
 
+        DateTimeOffset wall = services.Clock.GetUtcNow();
+        foreach (Lease lease in held)
+        {
+            if (lease.Owner == options.Node || !_wanted.TryGetValue(lease.Name[RoomLease.Prefix.Length..], out TranscriptionState? settings))
+                continue;
+            Warm(settings);
+
+            // One that nobody renews is looked at as it ends; the others are far from it.
+            TimeSpan left = lease.ExpiresAt - wall + TimeSpan.FromMilliseconds(10);
+            if (left > TimeSpan.Zero && left < _untilNextLook)
+                _untilNextLook = left;
+        }
+
         HashSet<string> taken = [.. held.Where(lease => lease.Owner != options.Node).Select(lease => lease.Name[RoomLease.Prefix.Length..])];
         _plan.Update(now, _wanted.Keys.Where(room => !taken.Contains(room) && IsFree(room)).ToHashSet(StringComparer.Ordinal));
+    }
+
+    /// <summary>Loads the engine of a room that another gateway has: there is no time for it when that one dies.</summary>
+    private void Warm(TranscriptionState settings)
+    {
+        if (_warmed.Count >= MaxWarmed || !_warmed.Add((settings.Engine, settings.Language)))
+            return;
+        _ = Task.Run(() =>
+        {
+            try
+            {
+                recognizers.Get(settings.Engine, settings.Language);
+            }
+            catch (Exception e)
+            {
+                // Who has the room tells people; we look again when it is ours.
+                LogNotWarmed(log, settings.Engine, e.Message);
+            }
+        });
     }
 
     private bool IsFree(string room) => !_workers.ContainsKey(room) && !_leaving.ContainsKey(room) && !_givenUp.ContainsKey(room);
@@ -296,6 +334,9 @@ internal sealed partial class GatewayService(
 
     [LoggerMessage(6401, LogLevel.Warning, "The room directory does not answer; captioned rooms go on")]
     private static partial void LogNoDirectory(ILogger logger, Exception error);
+
+    [LoggerMessage(6407, LogLevel.Debug, "Engine {Engine} was not loaded ahead: {Reason}")]
+    private static partial void LogNotWarmed(ILogger logger, string engine, string reason);
 
     [LoggerMessage(6402, LogLevel.Warning, "Room {Room} could not be claimed; it is tried again")]
     private static partial void LogNotClaimed(ILogger logger, string room, Exception error);
