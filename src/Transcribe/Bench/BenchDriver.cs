@@ -31,6 +31,7 @@ internal sealed class BenchDriver : IDisposable
     private readonly Thread _thread;
     private PublishPhase? _phase;
     private LatencyHistogram _latency = new();
+    private LatencyHistogram[] _groups = [];
     private long _arrival;
     private long _received;
     private long _audioBytes;
@@ -60,6 +61,9 @@ internal sealed class BenchDriver : IDisposable
 
     public bool RealTime { get; private set; }
 
+    /// <summary>How many groups of clients have a histogram of their own.</summary>
+    public int Groups { get; init; }
+
     /// <summary>What went wrong, the first few.</summary>
     public ConcurrentQueue<string> Problems { get; } = new();
 
@@ -68,7 +72,7 @@ internal sealed class BenchDriver : IDisposable
 
     /// <summary>Adds clients and joins them, some at a time; ends when each is connected or has failed.</summary>
     /// <returns>The connected ones.</returns>
-    public Task<List<BenchPeer>> JoinAsync(BenchServerProcess server, IReadOnlyList<BenchPeerPlan> plans, int atOnce)
+    public Task<List<BenchPeer>> JoinAsync(IBenchServer server, IReadOnlyList<BenchPeerPlan> plans, int atOnce)
     {
         var completion = new TaskCompletionSource<List<BenchPeer>>(TaskCreationOptions.RunContinuationsAsynchronously);
         var connected = new List<BenchPeer>();
@@ -128,6 +132,7 @@ internal sealed class BenchDriver : IDisposable
         (long cpu, long at) = await InvokeAsync(now =>
         {
             _latency = new LatencyHistogram();
+            _groups = [.. Enumerable.Range(0, Groups).Select(_ => new LatencyHistogram())];
             _received = _audioBytes = _audioCount = _videoBytes = _videoCount = 0;
             _phase = new PublishPhase(this, streams, now, duration, toFloor, audioBytes, videoBytes, done);
             return (BenchNative.ThreadCpu(), Stopwatch.GetTimestamp());
@@ -148,6 +153,9 @@ internal sealed class BenchDriver : IDisposable
         });
     }
 
+    /// <summary>Latencies of a group's clients in the last phase.</summary>
+    public LatencyHistogram GroupLatency(int group) => _groups[group];
+
     public void Problem(string text)
     {
         if (Interlocked.Increment(ref _problems) <= 5)
@@ -160,11 +168,14 @@ internal sealed class BenchDriver : IDisposable
     public void Send(in TransportPath path, ReadOnlySpan<byte> datagram) => _socket.Send(path, datagram);
 
     /// <summary>A media packet came out of a session.</summary>
-    public void OnMedia(long sent)
+    public void OnMedia(long sent, int group = 0)
     {
         _received++;
-        if (sent != 0)
-            _latency.Add(_arrival - sent);
+        if (sent == 0)
+            return;
+        _latency.Add(_arrival - sent);
+        if (group < _groups.Length)
+            _groups[group].Add(_arrival - sent);
     }
 
     public void Dispose()

@@ -12,7 +12,11 @@ namespace Transcribe.Bench;
 
 /// <summary>What one client sends and receives.</summary>
 internal sealed record BenchPeerPlan(
-    string Room, bool PublishAudio = false, bool PublishVideo = false, int AudioSlots = 0, int VideoSlots = 0, bool Data = false);
+    string Room, bool PublishAudio = false, bool PublishVideo = false, int AudioSlots = 0, int VideoSlots = 0, bool Data = false)
+{
+    /// <summary>See <see cref="BenchDriver.Groups"/>.</summary>
+    public int Group { get; init; }
+}
 
 /// <summary>A client: a whole <see cref="RtcSession"/> with ICE, DTLS, SRTP, RTCP and SCTP; everything runs on the driver's thread.</summary>
 internal sealed class BenchPeer : WheelTimer, IRtcSessionObserver, IDisposable
@@ -129,7 +133,7 @@ internal sealed class BenchPeer : WheelTimer, IRtcSessionObserver, IDisposable
     public void OnRtp(RtcMedia media, in RtpPacket packet, Instant arrival)
     {
         long sent = packet.Payload.Length >= StampOffset + 8 ? BinaryPrimitives.ReadInt64LittleEndian(packet.Payload[StampOffset..]) : 0;
-        _driver.OnMedia(sent);
+        _driver.OnMedia(sent, _plan.Group);
     }
 
     private RtcMedia Publish(MediaKind kind, TrackSource source)

@@ -115,8 +115,15 @@ internal sealed class BenchFloorProcess : BenchProcess
     }
 }
 
+/// <summary>Where clients of a bench join.</summary>
+internal interface IBenchServer
+{
+    /// <summary>Asks; the answer comes on some thread.</summary>
+    void Ask(BenchRequest request, Action<BenchReply> answered);
+}
+
 /// <summary>The SFU's process and its control channel.</summary>
-internal sealed class BenchServerProcess : BenchProcess
+internal sealed class BenchServerProcess : BenchProcess, IBenchServer
 {
     private readonly ConcurrentDictionary<int, Action<BenchReply>> _pending = new();
     private readonly Channel<BenchRequest> _outgoing = Channel.CreateUnbounded<BenchRequest>();
@@ -133,7 +140,6 @@ internal sealed class BenchServerProcess : BenchProcess
 
     public Task ReadyAsync() => _ready.Task.WaitAsync(TimeSpan.FromSeconds(60));
 
-    /// <summary>Asks; the answer comes on some thread.</summary>
     public void Ask(BenchRequest request, Action<BenchReply> answered)
     {
         int id = Interlocked.Increment(ref _id);

@@ -16,7 +16,7 @@ internal static class BenchCommand
         NumberHandling = System.Text.Json.Serialization.JsonNumberHandling.AllowNamedFloatingPointLiterals,
     };
 
-    public static Command Create() => new("bench", "Measures this program on this machine.") { Sfu(), ServerProcess(), FloorProcess() };
+    public static Command Create() => new("bench", "Measures this program on this machine.") { Sfu(), Cascade(), ServerProcess(), FloorProcess() };
 
     private static Command Sfu()
     {
@@ -69,6 +69,32 @@ internal static class BenchCommand
             if (arguments.GetValue(json))
                 Console.WriteLine(ToJson(results, profileName, options));
             return ExitStatus.Ok;
+        });
+        return command;
+    }
+
+    private static Command Cascade()
+    {
+        var viewers = new Option<int>("--viewers") { Description = "Viewers in all.", DefaultValueFactory = _ => 600 };
+        var seconds = new Option<double>("--seconds") { Description = "Length of a measurement.", DefaultValueFactory = _ => 10 };
+        var json = new Option<bool>("--json") { Description = "Print one JSON object instead of tables." };
+        var command = new Command("cascade", "One presenter and many viewers over several SFU nodes: copies sent, latency added per hop, loss.") { viewers, seconds, json };
+        command.SetAction(async (arguments, cancellationToken) =>
+        {
+            int count = Math.Clamp(arguments.GetValue(viewers), 20, 5000);
+            double length = Math.Clamp(arguments.GetValue(seconds), 4, 120);
+            var bench = new CascadeBenchmark(Console.Error.WriteLine);
+            var results = new List<CascadeResult>();
+            foreach ((string name, int edges, int fanOut) in ((string, int, int)[])[("star of 3 edges", 3, 8), ("chain of 2 hops", 2, 1)])
+            {
+                results.Add(await bench.RunAsync(name, edges, count, fanOut, length, cancellationToken));
+                if (!arguments.GetValue(json))
+                    CascadeBenchmark.Print(results[^1]);
+            }
+
+            if (arguments.GetValue(json))
+                Console.WriteLine(JsonSerializer.Serialize(results, Json));
+            return results.All(r => r.Lost == 0) ? ExitStatus.Ok : ExitStatus.Failed;
         });
         return command;
     }

@@ -104,6 +104,7 @@ public static class RoleHost
                         sfu.AdvertisedAddresses.Add(address);
                     if (options.MaxSessions is { } most)
                         sfu.Limits.MaxSessions = most;
+                    sfu.Relay.MaxRelaysPerTrack = options.RelayFanOut ?? sfu.Relay.MaxRelaysPerTrack;
                     sfu.Validate();
                 });
                 break;

@@ -47,6 +47,9 @@ public sealed record RoleOptions
     /// <summary>TRANSCRIBE_MAX_SESSIONS: sessions an SFU node takes, or rooms a gateway captions; null for the role's default.</summary>
     public int? MaxSessions { get; init; }
 
+    /// <summary>TRANSCRIBE_RELAY_FANOUT: relays that an SFU node feeds at most per track; null for the default, 8.</summary>
+    public int? RelayFanOut { get; init; }
+
     /// <summary>TRANSCRIBE_PAGE: folder of the built meeting page; null to look for it.</summary>
     public string? PagePath { get; init; }
 
@@ -97,6 +100,7 @@ public sealed record RoleOptions
             UdpPort = variables.Port("TRANSCRIBE_UDP_PORT", ServeOptions.DefaultUdpPort),
             PublicUrl = variables.HttpUrl("TRANSCRIBE_PUBLIC_URL"),
             MaxSessions = variables.Number("TRANSCRIBE_MAX_SESSIONS", 1, 1_000_000),
+            RelayFanOut = variables.Number("TRANSCRIBE_RELAY_FANOUT", 1, 64),
             PagePath = variables.Page(),
             IceServers = variables.IceServers(),
             AdvertisedAddresses = variables.AdvertisedAddresses(),
