@@ -91,7 +91,7 @@ public static class RoleHost
                 services.AddProvisioning(options.Provisioning);
                 break;
             case NodeRole.Signaling:
-                services.AddSignaling();
+                services.AddSignaling(new SignalingOptions { NodeId = options.NodeId, Region = options.Region });
                 services.AddCors();
                 break;
             case NodeRole.Sfu:
