@@ -122,6 +122,8 @@ public sealed class ClusterMeetingTests(ITestOutputHelper output)
         await alice.Keyboard.PressAsync("m");
         await bob.Locator("article[data-tile=alice] .muted").WaitForAsync(new LocatorWaitForOptions { Timeout = 5_000 });
         await bob.Keyboard.PressAsync("m");
+        await Pages.WaitAsync(bob, "() => window.transcribeRoom.publications.find((p) => p.source === 'microphone')?.muted");
+        await Pages.WaitAsync(alice, "() => window.transcribeRoom.participants.find((p) => p.id === 'bob').tracks.some((t) => t.muted)");
         await alice.Locator("article[data-tile=bob] .muted").WaitForAsync(new LocatorWaitForOptions { Timeout = 5_000 });
         Assert.Equal("2 participants", await alice.Locator("#participant-count").TextContentAsync());
     }

@@ -164,6 +164,19 @@ describe("a lost signalling node", () => {
     expect(net.offers).toHaveLength(1);
   });
 
+  it("that is lost under an offer does not fail who publishes", async () => {
+    const room = await join();
+    net.onOffer = () => {
+      net.onOffer = undefined;
+      net.kill(A);
+      return Promise.reject(new TranscribeError("unreachable", "Gone."));
+    };
+    const publishing = room.publish(media("audio"), { source: "microphone" });
+    await wait(5000);
+    expect((await publishing).trackId).toBeDefined();
+    expect(room.hubUrl).toBe(B);
+  });
+
   it("that only lost the connection is taken again", async () => {
     const room = await join();
     net.hub.break();

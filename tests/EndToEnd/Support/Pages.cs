@@ -41,16 +41,17 @@ internal static class Pages
     /// <summary>Waits for a condition in the page; on failure the state of the room is told and a screenshot kept.</summary>
     public static async Task WaitAsync(IPage page, string condition, int milliseconds = 15_000)
     {
-        try
+        // Not WaitForFunction: it takes the promise of an async condition for a yes.
+        var clock = System.Diagnostics.Stopwatch.StartNew();
+        while (!await page.EvaluateAsync<bool>($"async () => !!(await ({condition})())"))
         {
-            await page.WaitForFunctionAsync(condition, null, new PageWaitForFunctionOptions { Timeout = milliseconds, PollingInterval = 100 });
-        }
-        catch (TimeoutException)
-        {
+            await Task.Delay(100);
+            if (clock.ElapsedMilliseconds < milliseconds)
+                continue;
             string state = await page.EvaluateAsync<string>(
                 """
                 () => JSON.stringify({ changes: window.changes, state: transcribeRoom.state, hub: transcribeRoom.hubUrl, pc: transcribeRoom.peerConnection?.connectionState,
-                  participants: transcribeRoom.participants, subscriptions: transcribeRoom.subscriptions.map((s) => s.info) })
+                  publications: transcribeRoom.publications.map((p) => ({ source: p.source, muted: p.muted, trackId: p.trackId, mid: p.transceiver?.mid })), toasts: document.getElementById("toasts")?.innerText, participants: transcribeRoom.participants, subscriptions: transcribeRoom.subscriptions.map((s) => s.info) })
                 """);
             await page.ScreenshotAsync(new PageScreenshotOptions { Path = Path.Combine(Repository.Output, "failed.png") });
             Assert.Fail($"Not within {milliseconds} ms: {condition}\n{state}");

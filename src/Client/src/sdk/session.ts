@@ -41,6 +41,8 @@ const SameNodeMs = 1000;
 /** What connecting to a signalling node may take, and a call there. */
 const DialMs = 4000;
 const CallMs = 8000;
+/** How long an offer that somebody waits for is made again. */
+const AskMs = 15_000;
 /** How long ICE may be disconnected before the server is asked. */
 const DisconnectedMs = 3000;
 /** How long the server has to say what became of lost media. */
@@ -132,7 +134,8 @@ export class Session {
 
   /** Changes what is offered and offers it. Where media is replaced meanwhile, once more on the new one. */
   async negotiate(change: (media: MediaSession) => void | Promise<void>): Promise<void> {
-    for (;;) {
+    const began = Date.now();
+    for (let failures = 0; ; ) {
       const media = this.#media;
       if (!media || this.#closed) throw new TranscribeError("closed", "The room is closed.");
       try {
@@ -140,7 +143,10 @@ export class Session {
         await media.negotiate();
         return;
       } catch (error) {
-        if (!(error instanceof MediaReplaced) && !media.closed) throw error;
+        if (error instanceof MediaReplaced || media.closed) continue;
+        // A hub lost under the offer, a node that is not there yet: in a moment there is another one.
+        if (!this.#ready || !Transient.has(codeOf(error)) || Date.now() - began > AskMs) throw error;
+        await delay(backOff(failures++, 200, 2000));
       }
     }
   }
