@@ -11,7 +11,12 @@ internal static class ClusterCommand
     // SGR codes.
     private static readonly Dictionary<string, string> Colors = new(StringComparer.Ordinal)
     {
-        ["redis"] = "90", ["director"] = "34", ["signaling"] = "32", ["sfu"] = "33", ["gateway"] = "35", ["cluster"] = "1",
+        ["redis"] = "90",
+        ["director"] = "34",
+        ["signaling"] = "32",
+        ["sfu"] = "33",
+        ["gateway"] = "35",
+        ["cluster"] = "1",
     };
 
     private static readonly Lock Printing = new();

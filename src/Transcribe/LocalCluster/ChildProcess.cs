@@ -103,7 +103,8 @@ internal sealed partial class ChildProcess : IDisposable
         {
             foreach (Action start in starts.GetConsumingEnumerable())
                 start();
-        }) { Name = "child launcher", IsBackground = true }.Start();
+        })
+        { Name = "child launcher", IsBackground = true }.Start();
         return starts;
     }
 
