@@ -83,6 +83,12 @@ internal static unsafe partial class LinuxNative
     [LibraryImport("libc", EntryPoint = "sched_setaffinity", SetLastError = true)]
     internal static partial int SchedSetAffinity(int pid, nuint maskLength, void* mask);
 
+    [LibraryImport("libc", EntryPoint = "sched_setscheduler", SetLastError = true)]
+    internal static partial int SchedSetScheduler(int pid, int policy, int* priority);
+
+    [LibraryImport("libc", EntryPoint = "setpriority", SetLastError = true)]
+    internal static partial int SetPriority(int which, uint who, int niceness);
+
     internal static bool TrySetOption(int fd, int level, int name, int value) =>
         SetSockOpt(fd, level, name, &value, sizeof(int)) == 0;
 

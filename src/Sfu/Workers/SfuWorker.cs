@@ -265,6 +265,9 @@ internal sealed partial class SfuWorker : IDisposable
     {
         if (_options.Pin)
             ThreadPinning.TryPin(Index % Environment.ProcessorCount);
+
+        // .NET's thread priorities have no effect on Linux.
+        ThreadPinning.TryRaisePriority(-10);
         while (Volatile.Read(ref _stopping) == 0)
         {
             try
