@@ -146,8 +146,15 @@ public sealed partial class RtcMedia
         _hasSenderReportSource = true;
     }
 
-    /// <summary>Back to this host's own clock, for a source that sent no report yet.</summary>
-    public void ClearSenderReportSource() => _hasSenderReportSource = false;
+    /// <summary>
+    /// Another source, which sent no report yet: back to this host's own clock. Nothing is reported before its first packet,
+    /// whose timestamps have nothing to do with those of the source before.
+    /// </summary>
+    public void ClearSenderReportSource()
+    {
+        _hasSenderReportSource = false;
+        SentSinceReport = false;
+    }
 
     internal void InitializeSending(uint ssrc, ushort firstSequence, ushort firstRtxSequence)
     {

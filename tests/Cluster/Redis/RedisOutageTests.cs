@@ -231,7 +231,9 @@ public sealed class RedisOutageTests(ITestOutputHelper output) : IAsyncLifetime
         await _server.KillAsync();
         var options = new RedisClusterOptions
         {
-            Redis = _server.ConnectionString + ",password=hunter2", ClusterKey = RedisMember.Key, StartupTimeout = TimeSpan.FromMilliseconds(300),
+            Redis = _server.ConnectionString + ",password=hunter2",
+            ClusterKey = RedisMember.Key,
+            StartupTimeout = TimeSpan.FromMilliseconds(300),
         };
         InvalidOperationException failure = await Assert.ThrowsAsync<InvalidOperationException>(() => Task.Run(() =>
         {

@@ -224,6 +224,33 @@ public sealed class ForwardingTests
     }
 
     [Fact]
+    public void A_slots_reports_never_tell_the_former_tracks_clock_for_the_new_one()
+    {
+        using var world = new SfuWorld();
+        TestPeer bob = world.Connect("bob", p => p.AddSlot(MediaKind.Audio));
+        TestPeer alice = world.Connect("alice", p => p.Publish(MediaKind.Audio));
+        for (uint i = 0; i < 100; i++)
+        {
+            alice.SendAudio(alice.Rtc.Media[0], 1_000_000 + (i * 960));
+            world.Run(TimeSpan.FromMilliseconds(20));
+        }
+
+        world.Worker.CloseSession(alice.Session, "left");
+        TestPeer carol = world.Connect("carol", p => p.Publish(MediaKind.Audio));
+        bob.SenderReports.Clear();
+        world.Run(TimeSpan.FromSeconds(10));
+        Assert.Empty(bob.SenderReports);
+        for (uint i = 0; i < 500; i++)
+        {
+            carol.SendAudio(carol.Rtc.Media[0], 2_000_000_000 + (i * 960));
+            world.Run(TimeSpan.FromMilliseconds(20));
+        }
+
+        Assert.NotEmpty(bob.SenderReports);
+        Assert.All(bob.SenderReports, r => Assert.InRange(r.Report.RtpTimestamp, 1_999_900_000u, 2_001_000_000u));
+    }
+
+    [Fact]
     public void A_freed_slot_carries_the_next_track_without_a_break_in_its_numbers()
     {
         using var world = new SfuWorld();
