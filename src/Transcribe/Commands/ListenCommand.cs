@@ -67,7 +67,12 @@ internal static class ListenCommand
     /// <summary>Captions as lines: JSON as they come, or an interim line that is rewritten until it is final.</summary>
     private sealed class CaptionPrinter(bool json, bool finalsOnly)
     {
+        /// <summary>Segments remembered; a gateway that takes over sends those of the last seconds again.</summary>
+        private const int Remembered = 256;
+
         private readonly Lock _gate = new();
+        private readonly Dictionary<string, int> _revisions = new(StringComparer.Ordinal);
+        private readonly Queue<string> _segments = new();
         private int _interimLength;
 
         public void Print(ReadOnlySpan<byte> utf8)
@@ -88,6 +93,8 @@ internal static class ListenCommand
                 return;
             lock (_gate)
             {
+                if (!IsNew(caption))
+                    return;
                 if (json)
                     Console.WriteLine(text);
                 else
@@ -103,6 +110,24 @@ internal static class ListenCommand
 
         public static void Announce(TranscriptionState state) =>
             Console.Error.WriteLine(state.Enabled ? $"Transcription is on{(state.ActiveEngine is { } e ? $" ({e})" : "")}. {state.Notice}" : "Transcription is off.");
+
+        private bool IsNew(CaptionMessage caption)
+        {
+            if (_revisions.TryGetValue(caption.Segment, out int known))
+            {
+                if (caption.Rev <= known)
+                    return false;
+            }
+            else
+            {
+                _segments.Enqueue(caption.Segment);
+                if (_segments.Count > Remembered)
+                    _revisions.Remove(_segments.Dequeue());
+            }
+
+            _revisions[caption.Segment] = caption.Rev;
+            return true;
+        }
 
         private void PrintLine(string line, bool final)
         {
