@@ -70,6 +70,9 @@ public sealed partial class RoomClient
     {
         while (true)
         {
+            // A client that was closed has no hub, and none comes back.
+            _stoppingToken.ThrowIfCancellationRequested();
+            ObjectDisposedException.ThrowIf(IsClosed, this);
             Task back;
             lock (_gate)
             {
@@ -431,6 +434,8 @@ public sealed partial class RoomClient
                 }
                 catch (PeerException e)
                 {
+                    // A client that was closed gets refusals at once, for ever.
+                    _stoppingToken.ThrowIfCancellationRequested();
                     LogOfferFailed(_logger, e.Message);
                     if (!await IsWorthAnotherOfferAsync(link, e, isFirst, failures++))
                         continue;

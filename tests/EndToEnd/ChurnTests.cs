@@ -38,6 +38,12 @@ public sealed class ChurnTests
             Console.WriteLine($"{done + TimeSpan.FromSeconds(20):mm\\:ss} {samples[^1]}");
         }
 
+        // Clients that left or were dropped rest; one that went on asking for a hub once took a whole processor.
+        TimeSpan busy = Environment.CpuUsage.TotalTime;
+        await Task.Delay(2_000);
+        busy = Environment.CpuUsage.TotalTime - busy;
+        Assert.True(busy < TimeSpan.FromSeconds(1), $"The clients that are gone took {busy.TotalSeconds:0.0} s of CPU time in 2 s.");
+
         Usage after = samples[^1];
         Assert.True(after.Sockets <= before.Sockets, $"Sockets grew: {before} -> {after}");
         Assert.True(after.Descriptors <= before.Descriptors + 8, $"Descriptors grew: {before} -> {after}");
