@@ -70,9 +70,6 @@ public sealed partial class RoomClient
     {
         while (true)
         {
-            // A client that was closed has no hub, and none comes back.
-            _stoppingToken.ThrowIfCancellationRequested();
-            ObjectDisposedException.ThrowIf(IsClosed, this);
             Task back;
             lock (_gate)
             {
@@ -212,7 +209,7 @@ public sealed partial class RoomClient
         Reconnect("connectionLost");
     }
 
-    /// <summary>Under the gate.</summary>
+    /// <summary>There is no hub from now on, and whoever wants one waits for the next. Under the gate.</summary>
     private void DropHub()
     {
         _hub = null;
@@ -434,8 +431,6 @@ public sealed partial class RoomClient
                 }
                 catch (PeerException e)
                 {
-                    // A client that was closed gets refusals at once, for ever.
-                    _stoppingToken.ThrowIfCancellationRequested();
                     LogOfferFailed(_logger, e.Message);
                     if (!await IsWorthAnotherOfferAsync(link, e, isFirst, failures++))
                         continue;

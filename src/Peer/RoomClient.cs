@@ -181,7 +181,11 @@ public sealed partial class RoomClient : IMediaLinkOwner, IAsyncDisposable
         Close("left");
         SignalingConnection? hub;
         lock (_gate)
-            (hub, _hub) = (_hub, null);
+        {
+            hub = _hub;
+            DropHub();
+        }
+
         if (hub is not null)
             await hub.DisposeAsync();
         if (_link is { } link)
