@@ -102,22 +102,8 @@ internal sealed partial class RelayManager
             null);
     }
 
-    private void OnLocalMessage(string room, DataMessage message, byte[] payload)
-    {
-        if (Interlocked.Increment(ref _queued) > MaxQueued)
-        {
-            Interlocked.Decrement(ref _queued);
-            Interlocked.Increment(ref Counters.Overruns);
-            return;
-        }
-
-        Post(() =>
-        {
-            Interlocked.Decrement(ref _queued);
-            _data.OnLocal(Now, room, message, payload);
-            return Task.CompletedTask;
-        });
-    }
+    private void OnLocalMessage(string room, DataMessage message, byte[] payload) =>
+        PostData(() => _data.OnLocal(Now, room, message, payload));
 
     private async Task OnEventAsync(RemoteRoom room, RoomEvent happened)
     {

@@ -168,11 +168,14 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
         return Task.CompletedTask;
     });
 
-    void IRelaySessionObserver.OnEnvelope(string sessionId, byte[] envelope)
+    // What is missing after an overrun is sent again over the next link.
+    void IRelaySessionObserver.OnEnvelope(string sessionId, byte[] envelope) => PostData(() => _data.OnEnvelope(Now, sessionId, envelope));
+
+    /// <summary>Handles a message, or drops it (counted) where too many wait.</summary>
+    private void PostData(Action handle)
     {
         if (Interlocked.Increment(ref _queued) > MaxQueued)
         {
-            // What is missing then is sent again over the next link.
             Interlocked.Decrement(ref _queued);
             Interlocked.Increment(ref Counters.Overruns);
             return;
@@ -181,7 +184,7 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
         Post(() =>
         {
             Interlocked.Decrement(ref _queued);
-            _data.OnEnvelope(Now, sessionId, envelope);
+            handle();
             return Task.CompletedTask;
         });
     }

@@ -71,14 +71,11 @@ internal sealed partial class SfuRoom
             return;
         byte[] copy = data.ToArray();
         foreach (SfuWorker peer in _peers)
-        {
-            _worker.LinkTo(peer).Post(
-                new WorkerCommand(static (state, _) => ((PeerMessage)state!).Run(), new DataThere(Name, _worker, peer, message, copy)),
-                droppable: true);
-        }
+            Tell(peer, new DataThere(Name, _worker, peer, message, copy), droppable: true);
     }
 
-    private void Tell(SfuWorker peer, PeerMessage message) => _worker.Post(peer, static (state, _) => ((PeerMessage)state!).Run(), message);
+    private void Tell(SfuWorker peer, PeerMessage message, bool droppable = false) =>
+        _worker.LinkTo(peer).Post(new WorkerCommand(static (state, _) => ((PeerMessage)state!).Run(), message), droppable);
 
     /// <summary>From the part of <paramref name="From"/> to that of <paramref name="To"/>, on whose thread it is run.</summary>
     private abstract record PeerMessage(string Room, SfuWorker From, SfuWorker To)
