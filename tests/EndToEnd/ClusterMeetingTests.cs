@@ -109,7 +109,7 @@ public sealed class ClusterMeetingTests(ITestOutputHelper output)
 
         var hub = new Uri(await HubAsync(bob));
         await bob.EvaluateAsync("() => { window.killedAt = performance.now(); }");
-        cluster.Of(NodeRole.Signaling).Single(node => node.Url.Port == hub.Port).Kill();
+        cluster.Of(NodeRole.Signaling).Single(node => node.Url?.Port == hub.Port).Kill();
         await Pages.WaitAsync(bob, "() => window.changes.at(-1)?.what === 'reconnected'", 20_000);
         output.WriteLine("Milliseconds after SIGKILL: " + await bob.EvaluateAsync<string>(
             "() => window.changes.map((c) => `${c.what} ${Math.round(c.at - window.killedAt)}`).join(', ')"));

@@ -31,6 +31,12 @@ public sealed class ProvisioningOptions
     /// <summary>Its arguments. Default "sfu".</summary>
     public IReadOnlyList<string> Arguments { get; set; } = ["sfu"];
 
+    /// <summary>TRANSCRIBE_PROVISIONER_DIRECTORY: where "process" keeps its records of nodes; null: a directory of the cluster's own under the temporary one.</summary>
+    public string? RecordDirectory { get; set; }
+
+    /// <summary>TRANSCRIBE_PROVISIONER_REGIONS: the nodes of "process" are dealt to them, the next to where the fewest are. Default none: all are of TRANSCRIBE_REGION.</summary>
+    public IReadOnlyList<string> Regions { get; set; } = [];
+
     /// <summary>TRANSCRIBE_DOCKER_HOST or DOCKER_HOST: the engine, "unix:///var/run/docker.sock" or "tcp://host:2375".</summary>
     public string DockerHost { get; set; } = "unix:///var/run/docker.sock";
 
@@ -68,6 +74,7 @@ public sealed class ProvisioningOptions
             MinNodes = (int)(Number("TRANSCRIBE_MIN_NODES", 0, 10_000, "a number of nodes") ?? policy.MinNodes),
             MaxNodes = (int)(Number("TRANSCRIBE_MAX_NODES", 1, 10_000, "a number of nodes") ?? policy.MaxNodes),
             Headroom = Number("TRANSCRIBE_HEADROOM", 0, 0.9, "the share of the fleet to keep free") ?? policy.Headroom,
+            ScaleUpAfter = Seconds(Number("TRANSCRIBE_SCALE_UP_SECONDS", 0, 86_400, "seconds")) ?? policy.ScaleUpAfter,
             ScaleDownAfter = Seconds(Number("TRANSCRIBE_SCALE_DOWN_SECONDS", 0, 86_400, "seconds")) ?? policy.ScaleDownAfter,
             DrainDeadline = Seconds(Number("TRANSCRIBE_DRAIN_SECONDS", 0, 86_400, "seconds")) ?? policy.DrainDeadline,
         };
@@ -75,6 +82,8 @@ public sealed class ProvisioningOptions
         {
             Provisioner = Text("TRANSCRIBE_PROVISIONER") ?? None,
             Policy = policy,
+            RecordDirectory = Text("TRANSCRIBE_PROVISIONER_DIRECTORY"),
+            Regions = Text("TRANSCRIBE_PROVISIONER_REGIONS")?.Split(',', StringSplitOptions.TrimEntries) ?? [],
             DockerImage = Text("TRANSCRIBE_DOCKER_IMAGE"),
             KubernetesWorkload = Text("TRANSCRIBE_KUBERNETES_WORKLOAD"),
             KubernetesNamespace = Text("TRANSCRIBE_KUBERNETES_NAMESPACE"),
@@ -108,6 +117,12 @@ public sealed class ProvisioningOptions
 
         return Provisioner switch
         {
+            Process when RecordDirectory is not null && !Path.IsPathRooted(RecordDirectory) =>
+                $"TRANSCRIBE_PROVISIONER_DIRECTORY is \"{RecordDirectory}\". Set an absolute path, or unset it.",
+            Process when Regions.Any(region => !IsRegion(region)) || Regions.Distinct(StringComparer.Ordinal).Count() < Regions.Count =>
+                $"TRANSCRIBE_PROVISIONER_REGIONS is \"{string.Join(',', Regions)}\". Set different names of 1 to 64 letters, digits, '-' or '_', separated by commas, or unset it.",
+            Docker or Kubernetes when Regions.Count > 0 =>
+                $"TRANSCRIBE_PROVISIONER_REGIONS is \"{string.Join(',', Regions)}\", and TRANSCRIBE_PROVISIONER is \"{Provisioner}\", whose nodes are all of TRANSCRIBE_REGION. Unset it.",
             Docker when DockerImage is null => "TRANSCRIBE_DOCKER_IMAGE is not set. Set the image of Transcribe that new SFU nodes run.",
             Docker when !Uri.TryCreate(DockerHost, UriKind.Absolute, out Uri? host) || host.Scheme is not ("unix" or "tcp" or "http" or "https") =>
                 $"TRANSCRIBE_DOCKER_HOST is \"{DockerHost}\". Set unix:///var/run/docker.sock or tcp://host:2375.",
@@ -122,6 +137,13 @@ public sealed class ProvisioningOptions
     /// <summary>What every SFU node needs to be told.</summary>
     private static readonly string[] NodeVariables =
         ["TRANSCRIBE_REDIS", "TRANSCRIBE_CLUSTER_KEY", "TRANSCRIBE_REGION", "TRANSCRIBE_ADVERTISED_ADDRESSES", "TRANSCRIBE_MAX_SESSIONS"];
+
+    /// <summary>Where the records of nodes are: one place for all Directors of this cluster on this machine.</summary>
+    internal string EffectiveRecordDirectory => RecordDirectory ?? NodeProcessStore.DefaultDirectory(
+        NodeEnvironment.TryGetValue("TRANSCRIBE_REDIS", out string? redis) ? redis : "",
+        NodeEnvironment.TryGetValue("TRANSCRIBE_CLUSTER_KEY", out string? key) ? key : "");
+
+    private static bool IsRegion(string name) => name.Length is > 0 and <= 64 && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_');
 
     private static TimeSpan? Seconds(double? value) => value is { } seconds ? TimeSpan.FromSeconds(seconds) : null;
 }

@@ -15,6 +15,7 @@ public static class ProvisioningServices
         switch (options.Provisioner)
         {
             case ProvisioningOptions.Process:
+                services.AddSingleton(NodeProcessStore.Open(options.EffectiveRecordDirectory));
                 services.AddSingleton<INodeProvisioner, ProcessProvisioner>();
                 break;
             case ProvisioningOptions.Docker:

@@ -12,7 +12,7 @@ public sealed record ScalingPolicy
     /// <summary>TRANSCRIBE_HEADROOM: share of the fleet that is kept free, so that a new node is there before the others are full. 0 to 0.9, default 0.3.</summary>
     public double Headroom { get; init; } = 0.3;
 
-    /// <summary>How long nodes must be lacking before more are started: announcements may be late for once. Default 3 s.</summary>
+    /// <summary>TRANSCRIBE_SCALE_UP_SECONDS: how long nodes must be lacking before more are started: announcements may be late for once. Default 3 s.</summary>
     public TimeSpan ScaleUpAfter { get; init; } = TimeSpan.FromSeconds(3);
 
     /// <summary>TRANSCRIBE_SCALE_DOWN_SECONDS: how long there must be a node too many before one is drained, and between two of them. Default 300 s.</summary>

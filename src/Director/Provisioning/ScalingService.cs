@@ -28,6 +28,11 @@ internal sealed partial class ScalingService(
 
     private static readonly TimeSpan LongestRetry = TimeSpan.FromMinutes(5);
 
+    /// <summary>When a Director is killed, another goes on after this.</summary>
+    private static readonly TimeSpan LeaseLifetime = TimeSpan.FromSeconds(10);
+
+    private static readonly TimeSpan LeaseRenewal = TimeSpan.FromSeconds(3);
+
     private readonly Dictionary<string, DateTimeOffset> _seen = new(StringComparer.Ordinal);
     private readonly HashSet<string> _awaited = new(StringComparer.Ordinal);
     private ScalingDirector _scaling = new(options.Policy);
@@ -36,9 +41,6 @@ internal sealed partial class ScalingService(
     private DateTimeOffset _startAgainAt = DateTimeOffset.MinValue;
     private int _failures;
     private Lease? _lease;
-
-    /// <summary>Generous: stopping nodes takes its time.</summary>
-    private TimeSpan LeaseLifetime => TimeSpan.FromSeconds(10) + (options.Timeout * 2);
 
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
@@ -117,6 +119,42 @@ internal sealed partial class ScalingService(
         if (_leadingSince is null)
             (_leadingSince, _scaling) = (now, new ScalingDirector(options.Policy));
 
+        // Starting and stopping nodes takes its time.
+        using var done = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        Task keeping = KeepLeaseAsync(done.Token);
+        try
+        {
+            await LeadAsync(now, cancellationToken);
+        }
+        finally
+        {
+            await done.CancelAsync();
+            await keeping;
+        }
+    }
+
+    private async Task KeepLeaseAsync(CancellationToken done)
+    {
+        while (_lease is { } lease)
+        {
+            await Task.Delay(LeaseRenewal, time, done).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (done.IsCancellationRequested)
+                return;
+
+            try
+            {
+                _lease = await leases.TryRenewAsync(lease, LeaseLifetime, done);
+            }
+            catch (Exception e) when (e is OperationCanceledException or ClusterUnavailableException)
+            {
+                // While the store is away nobody else gets it either.
+                LogNotRenewed(e.GetType().Name);
+            }
+        }
+    }
+
+    private async ValueTask LeadAsync(DateTimeOffset now, CancellationToken cancellationToken)
+    {
         IReadOnlyList<ProvisionedNode> ours = await provisioner.ListAsync(cancellationToken);
         IReadOnlyList<NodeInfo> announced = await nodes.ListAsync(NodeRole.Sfu, cancellationToken);
         foreach (NodeInfo node in announced)
@@ -244,6 +282,9 @@ internal sealed partial class ScalingService(
 
     [LoggerMessage(4207, LogLevel.Warning, "The fleet is not looked after: the state store or the bus is away")]
     private partial void LogAway(Exception exception);
+
+    [LoggerMessage(4209, LogLevel.Debug, "The claim on the fleet was not renewed: {Reason}")]
+    private partial void LogNotRenewed(string reason);
 
     [LoggerMessage(4208, LogLevel.Debug, "The fleet is no longer looked after")]
     private partial void LogStopped();

@@ -16,12 +16,13 @@ internal static class HostBasics
 
     private static readonly TimeSpan ShutdownTimeout = TimeSpan.FromSeconds(10);
 
-    public static void AddBasics(this IHostApplicationBuilder builder, LogLevel level)
+    /// <param name="node">Begins every line, where several processes write to one stream; null for none.</param>
+    public static void AddBasics(this IHostApplicationBuilder builder, LogLevel level, string? node = null)
     {
         builder.Logging.AddSimpleConsole(console =>
         {
             console.SingleLine = true;
-            console.TimestampFormat = "HH:mm:ss.fff ";
+            console.TimestampFormat = node is null ? "HH:mm:ss.fff " : $"'[{node}]' HH:mm:ss.fff ";
             console.ColorBehavior = LoggerColorBehavior.Default;
         });
 

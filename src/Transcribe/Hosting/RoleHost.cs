@@ -23,13 +23,13 @@ public static class RoleHost
             if (options.HttpPort is not { } port)
             {
                 HostApplicationBuilder plain = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { ContentRootPath = AppContext.BaseDirectory });
-                plain.AddBasics(options.LogLevel);
+                plain.AddBasics(options.LogLevel, options.LogsNode ? options.NodeId : null);
                 AddRole(plain.Services, options);
                 return plain.Build();
             }
 
             WebApplicationBuilder web = HostBasics.CreateWebBuilder();
-            web.AddBasics(options.LogLevel);
+            web.AddBasics(options.LogLevel, options.LogsNode ? options.NodeId : null);
             web.ConfigureKestrel(options.EffectiveHttpAddress, port);
             web.Services.AddProblemPages();
             AddRole(web.Services, options);
@@ -49,11 +49,19 @@ public static class RoleHost
         }
     }
 
-    /// <summary>Runs until the token, Ctrl-C or SIGTERM; says on <paramref name="output"/>, in one line, where it is.</summary>
+    /// <summary>Runs until the token, Ctrl-C, SIGTERM, or the end of standard input where the options say so; says on <paramref name="output"/>, in one line, where it is.</summary>
     /// <exception cref="ConfigurationException">Options that cannot be used, or a port that is taken.</exception>
     public static async Task RunAsync(
         RoleOptions options, TextWriter output, TextWriter warnings, CancellationToken cancellationToken = default)
     {
+        if (options.StopsAtEndOfInput)
+        {
+            // Not disposed: standard input may end at any time until the process does.
+            var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+            Lifeline.Watch(ending.Cancel);
+            cancellationToken = ending.Token;
+        }
+
         if (options.Keys is { } keys)
             await HostBasics.WarnOfWeakKeysAsync(keys, warnings);
         using IHost host = Build(options);
@@ -75,9 +83,10 @@ public static class RoleHost
     /// <summary>"sfu node sfu-1 (region local) is up, media on UDP 7882".</summary>
     internal static string Banner(IHost host, RoleOptions options)
     {
+        string node = options.LogsNode ? $"[{options.NodeId}] " : "";
         string at = HostBasics.Url(host.Services) is { } url ? $", HTTP at {url}" : "";
         string media = options.Role == NodeRole.Sfu ? $", media on UDP {string.Join(", ", host.Services.GetRequiredService<SfuNode>().UdpPorts)}" : "";
-        return $"{options.Role.ToString().ToLowerInvariant()} node {options.NodeId} (region {options.Region}) is up{at}{media}";
+        return $"{node}{options.Role.ToString().ToLowerInvariant()} node {options.NodeId} (region {options.Region}) is up{at}{media}";
     }
 
     private static void AddRole(IServiceCollection services, RoleOptions options)

@@ -61,6 +61,12 @@ public sealed record RoleOptions
 
     public LogLevel LogLevel { get; init; } = LogLevel.Information;
 
+    /// <summary>TRANSCRIBE_LOG_NODE: every line that this process prints begins with "[NodeId] ", since others print to the same stream.</summary>
+    public bool LogsNode { get; init; }
+
+    /// <summary>TRANSCRIBE_STOP_AT_EOF: the process stops when its standard input ends, that is, when the program that holds it is gone.</summary>
+    public bool StopsAtEndOfInput { get; init; }
+
     /// <summary>
     /// The address that Kestrel binds: all interfaces for what clients speak to, this machine only for a health listener and
     /// for a cluster that hands tokens to whoever asks.
@@ -104,6 +110,8 @@ public sealed record RoleOptions
             PagePath = variables.Page(),
             IceServers = variables.IceServers(),
             AdvertisedAddresses = variables.AdvertisedAddresses(),
+            LogsNode = variables.Flag("TRANSCRIBE_LOG_NODE"),
+            StopsAtEndOfInput = variables.Flag("TRANSCRIBE_STOP_AT_EOF"),
         };
     }
 

@@ -15,11 +15,15 @@ internal sealed partial class ChildProcess : IDisposable
     private static readonly BlockingCollection<Action> Starts = StartLauncher();
 
     private readonly Process _process;
+
+    /// <summary>The child's standard input: it ends with this process, or with <see cref="Dispose"/>.</summary>
+    private readonly StreamWriter _lifeline;
     private readonly TaskCompletionSource<int> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private ChildProcess(Process process, Action<string> line)
     {
         _process = process;
+        _lifeline = process.StandardInput;
         Id = process.Id;
         process.OutputDataReceived += (_, e) => Tell(e.Data, line);
         process.ErrorDataReceived += (_, e) => Tell(e.Data, line);
@@ -43,6 +47,7 @@ internal sealed partial class ChildProcess : IDisposable
         // setsid and setpriv (util-linux) set what their names say, and become the program: the process id is the program's.
         var start = new ProcessStartInfo("setsid", ["setpriv", "--pdeathsig", "TERM", executable, .. arguments])
         {
+            RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
@@ -87,7 +92,12 @@ internal sealed partial class ChildProcess : IDisposable
         }
     }
 
-    public void Dispose() => _process.Dispose();
+    /// <summary>Lets go of its streams. Processes that it started may go on with them until then.</summary>
+    public void Dispose()
+    {
+        _lifeline.Dispose();
+        _process.Dispose();
+    }
 
     private static void Tell(string? text, Action<string> line)
     {

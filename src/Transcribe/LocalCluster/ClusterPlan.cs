@@ -11,14 +11,21 @@ internal sealed record ClusterPlan
 
     public int Signaling { get; init; } = 2;
 
+    /// <summary>SFU nodes that the director starts at once, and replaces where one is lost.</summary>
     public int Sfus { get; init; } = 3;
+
+    /// <summary>SFU nodes that the director starts at most, by load; null: two more than <see cref="Sfus"/>.</summary>
+    public int? MaxSfus { get; init; }
+
+    /// <summary>Sessions that an SFU node takes; null for its default. A few, to see the director start another one.</summary>
+    public int? SessionsPerSfu { get; init; }
 
     public int Gateways { get; init; } = 2;
 
     /// <summary>The nodes of each role are dealt out to them in turn.</summary>
     public IReadOnlyList<string> Regions { get; init; } = ["local"];
 
-    /// <summary>Start a process that died again.</summary>
+    /// <summary>Start a process that died again, Redis with its data. Of SFU nodes the director always starts another.</summary>
     public bool Restart { get; init; }
 
     public ApiKeyRing Keys { get; init; } = ApiKeyRing.CreateDevelopment();

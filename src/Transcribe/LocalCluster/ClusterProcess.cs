@@ -1,13 +1,14 @@
 using System.Globalization;
-using System.Text.RegularExpressions;
 using Transcribe.Cluster.Nodes;
 using Transcribe.Commands;
 
 namespace Transcribe.LocalCluster;
 
-/// <summary>One node of a local cluster: a process, and what it said about itself.</summary>
-internal sealed partial class ClusterProcess(string name, NodeRole role, string region, ClusterPlan plan, string redis, int httpPort, Action<ClusterProcess, string> log)
-    : IDisposable
+/// <summary>One node of a local cluster: a process that this one started, and what it said about itself.</summary>
+/// <param name="variables">Of this node alone.</param>
+internal sealed class ClusterProcess(
+    string name, NodeRole role, string region, ClusterPlan plan, string redis, int httpPort, Action<ClusterProcess, string> log,
+    IReadOnlyDictionary<string, string>? variables = null) : IClusterNode, IDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(90);
 
@@ -15,11 +16,11 @@ internal sealed partial class ClusterProcess(string name, NodeRole role, string 
     private static readonly string[] NotInherited =
     [
         "TRANSCRIBE_NODE_ID", "TRANSCRIBE_REGION", "TRANSCRIBE_HTTP_PORT", "TRANSCRIBE_HTTP_ADDRESS", "TRANSCRIBE_UDP_PORT", "TRANSCRIBE_PUBLIC_URL",
-        "TRANSCRIBE_MAX_SESSIONS", "TRANSCRIBE_ADVERTISED_ADDRESSES", "TRANSCRIBE_DEV_TOKENS", "TRANSCRIBE_URL",
+        "TRANSCRIBE_MAX_SESSIONS", "TRANSCRIBE_ADVERTISED_ADDRESSES", "TRANSCRIBE_DEV_TOKENS", "TRANSCRIBE_URL", "TRANSCRIBE_LOG_NODE", "TRANSCRIBE_STOP_AT_EOF",
     ];
 
-    private ChildProcess? _process;
-    private int _generation;
+    /// <summary>One for every start. Those that ended are kept: what they started may still print to their streams.</summary>
+    private readonly List<ChildProcess> _generations = [];
     private int _httpPort = httpPort;
 
     public string Name => name;
@@ -28,73 +29,73 @@ internal sealed partial class ClusterProcess(string name, NodeRole role, string 
 
     public string Region => region;
 
-    /// <summary>The node's id in the cluster: another one after every start, since what the old node had is gone.</summary>
-    public string NodeId => _generation <= 1 ? name : $"{name}-{_generation.ToString(CultureInfo.InvariantCulture)}";
+    /// <summary>Another one after every start, since what the old node had is gone.</summary>
+    public string NodeId => _generations.Count <= 1 ? name : $"{name}-{_generations.Count.ToString(CultureInfo.InvariantCulture)}";
 
     public int Id => Child.Id;
 
-    /// <summary>Its HTTP; every process of a local cluster has one.</summary>
-    public Uri Url { get; private set; } = new("http://127.0.0.1");
+    public Uri? Url { get; private set; }
 
-    /// <summary>Of an SFU node.</summary>
     public IReadOnlyList<int> UdpPorts { get; private set; } = [];
 
-    public bool IsRunning => _process is { IsRunning: true };
+    public bool IsRunning => _generations.Count > 0 && Child.IsRunning;
 
     public Task<int> Ended => Child.Ended;
 
-    private ChildProcess Child => _process ?? throw new InvalidOperationException($"{Name} has not been started.");
+    private ChildProcess Child => _generations.Count > 0 ? _generations[^1] : throw new InvalidOperationException($"{Name} has not been started.");
 
     /// <summary>Starts it, for the first time or again, and waits until it says that it is up.</summary>
     /// <exception cref="CommandException">It ended, or said nothing in time.</exception>
     public async Task StartAsync(CancellationToken cancellationToken = default)
     {
-        _generation++;
-        var up = new TaskCompletionSource<Match>(TaskCreationOptions.RunContinuationsAsynchronously);
-        _process?.Dispose();
-        _process = await ChildProcess.StartAsync(plan.Executable, [role.ToString().ToLowerInvariant()], Variables(), line =>
+        var up = new TaskCompletionSource<NodeBanner>(TaskCreationOptions.RunContinuationsAsynchronously);
+        int next = _generations.Count + 1;
+        string id = next == 1 ? name : $"{name}-{next.ToString(CultureInfo.InvariantCulture)}";
+        ChildProcess child = await ChildProcess.StartAsync(plan.Executable, [role.ToString().ToLowerInvariant()], Variables(id), line =>
         {
-            Match banner = Banner().Match(line);
-            if (banner.Success)
+            if (NodeBanner.Parse(line) is { } banner && banner.NodeId == id)
                 up.TrySetResult(banner);
             log(this, line);
         });
-        Task first = await Task.WhenAny(up.Task, _process.Ended, Task.Delay(Patience, cancellationToken));
+        _generations.Add(child);
+        Task first = await Task.WhenAny(up.Task, child.Ended, Task.Delay(Patience, cancellationToken));
         cancellationToken.ThrowIfCancellationRequested();
         if (first != up.Task)
-            throw new CommandException(_process.IsRunning ? $"{name} did not start within {Patience.TotalSeconds:0} s." : $"{name} ended at once; its lines above say why.", ExitStatus.Failed);
+            throw new CommandException(child.IsRunning ? $"{name} did not start within {Patience.TotalSeconds:0} s." : $"{name} ended at once; its lines above say why.", ExitStatus.Failed);
 
-        Match said = await up.Task;
-        Url = new Uri(said.Groups["url"].Value);
-        _httpPort = Url.Port;
-        UdpPorts = [.. said.Groups["udp"].Value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(p => int.Parse(p, CultureInfo.InvariantCulture))];
+        NodeBanner said = await up.Task;
+        Url = said.Url;
+        _httpPort = said.Url?.Port ?? _httpPort;
+        UdpPorts = said.UdpPorts;
     }
 
     public void Kill() => Child.Kill();
 
-    public Task StopAsync(TimeSpan patience) => _process is null ? Task.CompletedTask : _process.StopAsync(patience);
+    public Task StopAsync(TimeSpan patience) => _generations.Count == 0 ? Task.CompletedTask : Child.StopAsync(patience);
 
-    public void Dispose() => _process?.Dispose();
-
-    private Dictionary<string, string?> Variables()
+    public void Dispose()
     {
-        Dictionary<string, string?> variables = NotInherited.ToDictionary(variable => variable, _ => (string?)null, StringComparer.Ordinal);
-        variables["TRANSCRIBE_REDIS"] = redis;
-        variables["TRANSCRIBE_CLUSTER_KEY"] = plan.ClusterKey;
-        variables["TRANSCRIBE_API_KEY"] = plan.Keys.Signing.Key;
-        variables["TRANSCRIBE_API_SECRET"] = plan.Keys.Signing.Secret;
-        variables["TRANSCRIBE_DEV_TOKENS"] = plan.Keys.IsDevelopment ? "1" : "0";
-        variables["TRANSCRIBE_NODE_ID"] = NodeId;
-        variables["TRANSCRIBE_REGION"] = region;
-        variables["TRANSCRIBE_HTTP_ADDRESS"] = "localhost";
-        variables["TRANSCRIBE_HTTP_PORT"] = _httpPort.ToString(CultureInfo.InvariantCulture);
-        variables["TRANSCRIBE_UDP_PORT"] = "0";
-        foreach ((string key, string value) in plan.Environment)
-            variables[key] = value;
-        return variables;
+        foreach (ChildProcess child in _generations)
+            child.Dispose();
     }
 
-    // RoleHost.Banner
-    [GeneratedRegex(@"^\w+ node \S+ \(region [^)]*\) is up(, HTTP at (?<url>[^,\s]+))?(, media on UDP (?<udp>[\d, ]+))?$")]
-    private static partial Regex Banner();
+    private Dictionary<string, string?> Variables(string id)
+    {
+        Dictionary<string, string?> all = NotInherited.ToDictionary(variable => variable, _ => (string?)null, StringComparer.Ordinal);
+        all["TRANSCRIBE_REDIS"] = redis;
+        all["TRANSCRIBE_CLUSTER_KEY"] = plan.ClusterKey;
+        all["TRANSCRIBE_API_KEY"] = plan.Keys.Signing.Key;
+        all["TRANSCRIBE_API_SECRET"] = plan.Keys.Signing.Secret;
+        all["TRANSCRIBE_DEV_TOKENS"] = plan.Keys.IsDevelopment ? "1" : "0";
+        all["TRANSCRIBE_NODE_ID"] = id;
+        all["TRANSCRIBE_REGION"] = region;
+        all["TRANSCRIBE_HTTP_ADDRESS"] = "localhost";
+        all["TRANSCRIBE_HTTP_PORT"] = _httpPort.ToString(CultureInfo.InvariantCulture);
+        all["TRANSCRIBE_UDP_PORT"] = "0";
+        foreach ((string key, string value) in variables ?? new Dictionary<string, string>())
+            all[key] = value;
+        foreach ((string key, string value) in plan.Environment)
+            all[key] = value;
+        return all;
+    }
 }

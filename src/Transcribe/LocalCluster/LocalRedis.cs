@@ -17,10 +17,14 @@ internal sealed class LocalRedis : IAsyncDisposable
 
     private readonly string _directory = Directory.CreateTempSubdirectory("transcribe-redis-").FullName;
     private ChildProcess? _process;
+    private bool _stopping;
 
     private LocalRedis()
     {
     }
+
+    /// <summary>It ended without having been told to by <see cref="DisposeAsync"/>; with its exit status.</summary>
+    public event Action<int>? Died;
 
     /// <summary>The same over restarts.</summary>
     public int Port { get; private set; }
@@ -91,10 +95,13 @@ internal sealed class LocalRedis : IAsyncDisposable
                 throw new CommandException($"redis-server did not begin to answer on port {Port}: {said}", ExitStatus.Failed);
             await Task.Delay(20, CancellationToken.None);
         }
+
+        _ = WatchAsync(_process);
     }
 
     public async ValueTask DisposeAsync()
     {
+        _stopping = true;
         if (_process is not null)
         {
             await _process.StopAsync(TimeSpan.FromSeconds(5));
@@ -103,6 +110,13 @@ internal sealed class LocalRedis : IAsyncDisposable
 
         if (Directory.Exists(_directory))
             Directory.Delete(_directory, recursive: true);
+    }
+
+    private async Task WatchAsync(ChildProcess process)
+    {
+        int status = await process.Ended;
+        if (!_stopping)
+            Died?.Invoke(status);
     }
 
     // redis-server cannot be told to take any free port: 0 means none.

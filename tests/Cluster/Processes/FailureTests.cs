@@ -127,7 +127,7 @@ public sealed class FailureTests
         alice.Hum();
         bob.Hum();
         await TestPeer.HearEachOtherAsync(alice, bob);
-        ClusterProcess node = cluster.Nodes.Processes.First(p => p.Url.Port == alice.Client.SignalingUrl!.Port);
+        IClusterNode node = cluster.Nodes.Processes.First(p => p.Url?.Port == alice.Client.SignalingUrl!.Port);
 
         long killed = Stopwatch.GetTimestamp();
         node.Kill();

@@ -64,7 +64,7 @@ internal sealed class TestCluster : IAsyncDisposable
     public string Token(string room, string participant, Grants? grants = null) =>
         _minter.Mint(room, participant, grants ?? new Grants { Publish = true, Subscribe = true, PublishData = true });
 
-    public ClusterProcess Node(string nodeId) => Nodes.Processes.First(process => process.NodeId == nodeId);
+    public IClusterNode Node(string nodeId) => Nodes.Processes.First(process => process.NodeId == nodeId);
 
     public Task<TestPeer> JoinAsync(string room, string name) => TestPeer.JoinAsync(this, room, name);
 
