@@ -36,7 +36,7 @@ public sealed class ClusterCommandTests
         Match redis = (await cluster.WaitForAsync(@"^cluster\s+redis is back \(process (\d+)\)"))[0];
 
         ProcessIdentity[] now = [.. ((Match[])[back, next, redis]).Select(match => ProcessIdentity.Of(int.Parse(match.Groups[1].Value))!)];
-        Assert.DoesNotContain(null, now);
+        Assert.All(now, Assert.NotNull);
         Assert.Equal(0, await cluster.InterruptAsync());
         await cluster.EndedAsync([.. cluster.Rows.Select(row => row.Process), .. now]);
     }
