@@ -25,6 +25,9 @@ public static class SfuSubjects
     /// <summary><see cref="ReadHistory"/>, on the node that the track is published on.</summary>
     public static string History(string node) => $"sfu.{node}.history";
 
+    /// <summary><see cref="ReadStatistics"/>.</summary>
+    public static string Statistics(string node) => $"sfu.{node}.statistics";
+
     /// <summary>Events of one session, <see cref="SfuSessionEvent"/>.</summary>
     public static string SessionEvents(string sessionId) => $"sfu.session.{sessionId}";
 

@@ -93,6 +93,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         await RespondAsync<SetTrackMuted, Ack>(SfuSubjects.SetMuted(node), SetMutedAsync, cancellationToken).ConfigureAwait(false);
         await RespondAsync<CloseSession, Ack>(SfuSubjects.Close(node), CloseAsync, cancellationToken).ConfigureAwait(false);
         await RespondAsync<DescribeSession, SessionDescription>(SfuSubjects.Describe(node), DescribeAsync, cancellationToken).ConfigureAwait(false);
+        await StartStatisticsAsync(node, cancellationToken).ConfigureAwait(false);
         await StartHistoryAsync(node, cancellationToken).ConfigureAwait(false);
         await StartRelayAsync(node, cancellationToken).ConfigureAwait(false);
         foreach (SfuWorker worker in _workers)

@@ -99,6 +99,13 @@ internal sealed partial class SfuSession
         }
     }
 
+    /// <summary>For a link.</summary>
+    public RelayStatistics DescribeRelay() => new(
+        Relay!.Peer, Relay.IsClient ? RelayDirection.Receiving : RelayDirection.Sending,
+        Relay.IsClient ? _rtc.Media.Count(media => media.Tag is RelayOrigin) : _slots.Count(slot => slot.Source is not null),
+        Statistics.PacketsReceived, Statistics.PacketsSent, Statistics.RetransmittedPacketsReceived, Statistics.RetransmittedPacketsSent,
+        Statistics.RoundTripTime?.TotalMilliseconds);
+
     public void OnBufferedAmountLow(RtcDataChannel channel)
     {
         if (ReferenceEquals(channel, _relayChannel))

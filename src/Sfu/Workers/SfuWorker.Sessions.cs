@@ -27,6 +27,8 @@ internal sealed partial class SfuWorker
 
     internal int TimerCount => _wheel.Count;
 
+    internal IReadOnlyCollection<SfuSession> Sessions => _sessions.Values;
+
     internal SfuSession? FindSession(string id) => _sessions.GetValueOrDefault(id);
 
     /// <summary>Makes the session, or returns the one that has this id.</summary>

@@ -84,6 +84,27 @@ public sealed class RelayNodeTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_node_tells_what_each_of_its_links_carried()
+    {
+        await _cluster.StartAsync("a");
+        await _cluster.StartAsync("b");
+        Member alice = await _cluster.JoinAsync("a", "alice", publishAudio: 1);
+        Member bob = await _cluster.JoinAsync("b", "bob", audioSlots: 1);
+        await HearAsync(alice, "audio over the link", bob);
+        await Task.Delay(200);
+        RelayStatistics sent = Assert.Single((await StatisticsAsync("a")).Relays);
+        SfuStatistics taker = await StatisticsAsync("b");
+        RelayStatistics taken = Assert.Single(taker.Relays);
+        Assert.Equal(("b", RelayDirection.Sending, 1), (sent.Node, sent.Direction, sent.Tracks));
+        Assert.Equal(("a", RelayDirection.Receiving, 1), (taken.Node, taken.Direction, taken.Tracks));
+        Assert.InRange(sent.PacketsSent, 20, long.MaxValue);
+        Assert.Equal(sent.PacketsSent, taken.PacketsReceived);
+        Assert.Equal(bob.Peer.PacketsReceived, taker.PacketsForwarded);
+
+        Task<SfuStatistics> StatisticsAsync(string node) => _cluster.AskAsync<ReadStatistics, SfuStatistics>(SfuSubjects.Statistics(node), new ReadStatistics());
+    }
+
+    [Fact]
     public async Task Over_two_hops_timestamps_and_sender_reports_stay_the_publishers()
     {
         foreach (string id in (string[])["a", "b", "c"])
