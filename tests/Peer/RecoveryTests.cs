@@ -256,7 +256,7 @@ public sealed class RecoveryTests
         await using RoomClient client = await JoinAsync(server, heard);
         await server.TellAsync(new RoomSnapshot("demo", 1, [Alice with { Id = "bob" }], TranscriptionState.Off));
         await server.TellAsync(new ParticipantJoined(Alice with { Id = "carol" }) { Sequence = 2 });
-        await Eventually.TrueAsync(() => client.Participants.Count == 2);
+        await Eventually.TrueAsync(() => heard.Events.Count == 3);
         Assert.Equal(["bob", "carol"], client.Participants.Select(p => p.Id).Order());
         Assert.Equal([typeof(ParticipantLeft), typeof(ParticipantJoined), typeof(ParticipantJoined)], heard.Events.Select(e => e.GetType()));
         Assert.Empty(server.Resyncs);

@@ -20,6 +20,7 @@ namespace Transcribe.Peer.Tests.Support;
 /// <summary>A signalling server for one client, whose answers the test decides.</summary>
 internal sealed class FakeServer : IAsyncDisposable
 {
+    private volatile bool _dead;
     private readonly WebApplication _app;
 
     private readonly List<FakeSfu> _sfus = [];
@@ -83,6 +84,13 @@ internal sealed class FakeServer : IAsyncDisposable
         builder.Services.AddSingleton(_ => server!);
         WebApplication app = builder.Build();
         server = new FakeServer(app, sfu);
+        app.Use((context, next) =>
+        {
+            if (!server._dead)
+                return next(context);
+            context.Abort();
+            return Task.CompletedTask;
+        });
         app.MapHub<FakeHub>(HubMethods.Path, hub => hub.Transports = HttpTransportType.WebSockets);
         app.MapPost("/v1/join", () => server.Info is { } info ? Results.Json(info, ClusterJson.Options) : Results.NotFound());
         await app.StartAsync();
@@ -109,7 +117,12 @@ internal sealed class FakeServer : IAsyncDisposable
     }
 
     /// <summary>The signalling node dies; its media node does not.</summary>
-    public Task KillAsync() => _app.StopAsync(new CancellationToken(canceled: true));
+    public Task KillAsync()
+    {
+        // Stopping takes a moment in which it would still take connections; a dead node takes none.
+        _dead = true;
+        return _app.StopAsync(new CancellationToken(canceled: true));
+    }
 
     /// <summary>Cuts the connection, as a network does.</summary>
     public void Cut() => Client!.GetHttpContext()!.Abort();
