@@ -263,6 +263,26 @@ public class ScalingTests
     }
 
     [Fact]
+    public async Task A_director_that_takes_its_time_to_start_nodes_keeps_the_fleet_to_itself()
+    {
+        var slowness = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _provisioner.Slowness = slowness.Task;
+        ScalingService first = _provisioner.Service(Policy with { ScaleUpAfter = TimeSpan.Zero }, "d1");
+        ScalingService second = _provisioner.Service(Policy with { ScaleUpAfter = TimeSpan.Zero }, "d2");
+        await _stage.PassAsync(Second);
+        Task starting = first.RunOnceAsync(default);
+        await RunAsync(second, 60);
+        Assert.Equal((1, false), (_provisioner.StartCalls, starting.IsCompleted));
+
+        // It is killed: the other one goes on.
+        slowness.SetResult();
+        await starting;
+        await _provisioner.StopAsync(["n1"]);
+        await RunAsync(second, 20);
+        Assert.Equal(2, _provisioner.StartCalls);
+    }
+
+    [Fact]
     public async Task A_node_that_cannot_be_emptied_is_stopped_some_time_after_its_deadline()
     {
         ScalingService service = _provisioner.Service(Policy with { DrainDeadline = TimeSpan.FromSeconds(30) });

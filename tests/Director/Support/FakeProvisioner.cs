@@ -22,6 +22,9 @@ internal sealed class FakeProvisioner(Backstage stage) : INodeProvisioner
     /// <summary>What was started dies before it announces itself.</summary>
     public bool Crashes { get; set; }
 
+    /// <summary>Starting takes until then.</summary>
+    public Task Slowness { get; set; } = Task.CompletedTask;
+
     public int StartCalls { get; private set; }
 
     public IReadOnlyCollection<string> Running => _running.Keys;
@@ -40,6 +43,7 @@ internal sealed class FakeProvisioner(Backstage stage) : INodeProvisioner
     public async ValueTask StartAsync(int count, CancellationToken cancellationToken = default)
     {
         StartCalls++;
+        await Slowness;
         if (Refuses)
             throw new ProvisioningException("The engine is full.");
 

@@ -23,6 +23,8 @@ public sealed class RoleOptionsTests
     [InlineData("TRANSCRIBE_PUBLIC_URL", "rtc.example.org")]
     [InlineData("TRANSCRIBE_MAX_SESSIONS", "0")]
     [InlineData("TRANSCRIBE_DEV_TOKENS", "perhaps")]
+    [InlineData("TRANSCRIBE_LOG_NODE", "perhaps")]
+    [InlineData("TRANSCRIBE_STOP_AT_EOF", "perhaps")]
     [InlineData("TRANSCRIBE_PLACEMENT", "anywhere")]
     [InlineData("TRANSCRIBE_PROVISIONER", "magic")]
     [InlineData("TRANSCRIBE_HTTP_PORT", "http")]

@@ -41,22 +41,40 @@ public sealed class ClusterCommandTests
         await cluster.EndedAsync([.. cluster.Rows.Select(row => row.Process), .. now]);
     }
 
-    [Fact]
-    public async Task Sfu_nodes_outlive_a_killed_director_and_nothing_outlives_a_killed_supervisor()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Sfu_nodes_outlive_a_killed_director_and_nothing_outlives_a_killed_supervisor(bool directorFirst)
     {
         Assert.SkipUnless(HasRedis, "There is no redis-server on this machine.");
         await using ClusterRun cluster = await ClusterRun.StartAsync("--sfus", "1", "--signaling", "1", "--gateways", "0");
         ClusterRun.Row sfu = Assert.Single(cluster.Sfus);
-        cluster.Director.Process.Kill();
-        await cluster.WaitForAsync(@"^cluster\s+director \(process \d+\) died with status 137; the others go on without it");
-        cluster.Redis.Process.Kill();
-        await cluster.WaitForAsync(@"^cluster\s+redis died with status 137");
+        if (directorFirst)
+        {
+            cluster.Director.Process.Kill();
+            await cluster.WaitForAsync(@"^cluster\s+director \(process \d+\) died with status 137; the others go on without it");
+            cluster.Redis.Process.Kill();
+            await cluster.WaitForAsync(@"^cluster\s+redis died with status 137; calls go on");
 
-        // By now the node has found out that Redis is away: it lives, and speaks.
-        await cluster.WaitForAsync($@"^{sfu.Name}\s.*Redis");
-        Assert.True(sfu.Process.IsRunning);
+            // By now the node has found out that Redis is away: it lives, and is heard.
+            await cluster.WaitForAsync($@"^{sfu.Name}\s.*Redis");
+            Assert.True(sfu.Process.IsRunning);
+        }
+
         cluster.Kill();
         await cluster.EndedAsync(cluster.Rows.Select(row => row.Process));
+    }
+
+    [Fact]
+    public async Task A_fleet_that_fills_up_gets_another_node()
+    {
+        Assert.SkipUnless(HasRedis, "There is no redis-server on this machine.");
+        await using ClusterRun cluster = await ClusterRun.StartAsync("--sfus", "1", "--max-sfus", "2", "--sfu-sessions", "2", "--signaling", "1", "--gateways", "0");
+        string url = (await cluster.WaitForAsync(@"^The page: (\S+) "))[0].Groups[1].Value;
+        Task<Cli.Result>[] listeners = [.. Enumerable.Range(0, 2).Select(_ => Cli.RunAsync("listen", "demo", "--url", url, "--seconds", "12"))];
+        Match next = (await cluster.WaitForAsync(@"^cluster\s+(sfu-\w+) \(process \d+, region local, UDP [\d, ]+\) is up"))[0];
+        Assert.NotEqual(cluster.Sfus[0].Name, next.Groups[1].Value);
+        Assert.All(await Task.WhenAll(listeners), result => Assert.Equal(0, result.Status));
     }
 
     [Theory]
