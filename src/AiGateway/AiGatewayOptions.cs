@@ -25,6 +25,7 @@ public sealed record AiGatewayOptions
     /// <summary>Threads that decode and recognise. 1 to 256.</summary>
     public int Workers { get; set; } = Math.Clamp(Environment.ProcessorCount, 2, 256);
 
+    /// <summary>What tells speech from silence: Silero, Energy, or Auto for Silero where its model is there.</summary>
     public VadKind Vad { get; set; } = VadKind.Auto;
 
     /// <summary>silero_vad_v5.onnx; null: in the model folder, where models/fetch-silero.sh puts it.</summary>

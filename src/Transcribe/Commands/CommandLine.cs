@@ -18,6 +18,7 @@ internal static class CommandLine
         ListenCommand.Create(),
         PublishCommand.Create(),
         ModelsCommand.Create(),
+        SettingsCommand.Create(),
         DoctorCommand.Create(),
         BenchCommand.Create(),
     };

@@ -96,16 +96,19 @@ public static class RoleHost
         switch (options.Role)
         {
             case NodeRole.Director:
-                services.AddDirector();
+                services.AddDirector(options.Settings.Apply("Director", new DirectorOptions()));
                 services.AddProvisioning(options.Provisioning);
                 break;
             case NodeRole.Signaling:
-                services.AddSignaling(new SignalingOptions { NodeId = options.NodeId, Region = options.Region });
+                SignalingOptions signaling = options.Settings.Apply("Signaling", new SignalingOptions());
+                (signaling.NodeId, signaling.Region) = (options.NodeId, options.Region);
+                services.AddSignaling(signaling);
                 services.AddCors();
                 break;
             case NodeRole.Sfu:
                 services.AddSfu(sfu =>
                 {
+                    options.Settings.Apply("Sfu", sfu);
                     sfu.NodeId = options.NodeId;
                     sfu.Region = options.Region;
                     sfu.UdpPort = options.UdpPort;
@@ -120,6 +123,7 @@ public static class RoleHost
             case NodeRole.Gateway:
                 services.AddAiGateway(gateway =>
                 {
+                    options.Settings.Apply("Gateway", gateway);
                     (gateway.Node, gateway.Region) = (options.NodeId, options.Region);
                     gateway.Capacity = options.MaxSessions ?? gateway.Capacity;
                 });

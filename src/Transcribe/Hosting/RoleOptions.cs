@@ -59,6 +59,9 @@ public sealed record RoleOptions
     /// <summary>TRANSCRIBE_ADVERTISED_ADDRESSES: IP addresses of an SFU node as told to clients and other nodes.</summary>
     public IReadOnlyList<string> AdvertisedAddresses { get; init; } = [];
 
+    /// <summary>TRANSCRIBE_CONFIG and TRANSCRIBE_SECTION__KEY.</summary>
+    public Settings Settings { get; init; } = Settings.None;
+
     public LogLevel LogLevel { get; init; } = LogLevel.Information;
 
     /// <summary>TRANSCRIBE_LOG_NODE: every line that this process prints begins with "[NodeId] ", since others print to the same stream.</summary>
@@ -77,7 +80,8 @@ public sealed record RoleOptions
     public bool ServesClients => Role is NodeRole.Director or NodeRole.Signaling;
 
     /// <exception cref="ConfigurationException">A variable that is missing or cannot be used.</exception>
-    public static RoleOptions FromEnvironment(NodeRole role) => FromEnvironment(role, Environment.GetEnvironmentVariable);
+    public static RoleOptions FromEnvironment(NodeRole role) =>
+        FromEnvironment(role, Environment.GetEnvironmentVariable) with { Settings = Settings.FromEnvironment() };
 
     /// <param name="read">The value of a variable, or null.</param>
     /// <exception cref="ConfigurationException">A variable that is missing or cannot be used.</exception>

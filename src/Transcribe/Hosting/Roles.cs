@@ -14,6 +14,7 @@ internal static class Roles
         {
             services.AddSfu(sfu =>
             {
+                options.Settings.Apply("Sfu", sfu);
                 sfu.NodeId = ServeHost.NodeId;
                 sfu.UdpPort = options.UdpPort;
                 foreach (string address in options.AdvertisedAddresses)
@@ -21,7 +22,7 @@ internal static class Roles
 
                 sfu.Validate();
             });
-            services.AddAiGateway(gateway => gateway.SignalingUrl = LocalUrl(options));
+            services.AddAiGateway(gateway => options.Settings.Apply("Gateway", gateway).SignalingUrl = LocalUrl(options));
         }
         catch (InvalidOperationException e)
         {

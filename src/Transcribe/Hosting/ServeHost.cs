@@ -25,8 +25,15 @@ public static class ServeHost
         builder.Services.AddSingleton<IIceServers>(new StaticIceServers(options.IceServers));
         builder.Services.AddInProcessCluster(options.Keys);
         Roles.Add(builder.Services, options);
-        builder.Services.AddSignaling();
-        builder.Services.AddDirector();
+        try
+        {
+            builder.Services.AddSignaling(options.Settings.Apply("Signaling", new SignalingOptions()));
+            builder.Services.AddDirector(options.Settings.Apply("Director", new DirectorOptions()));
+        }
+        catch (ArgumentException e)
+        {
+            throw new ConfigurationException(e.Message);
+        }
 
         WebApplication app = builder.Build();
         app.UseForwardedHeaders();

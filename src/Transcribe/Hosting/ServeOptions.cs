@@ -36,6 +36,9 @@ public sealed record ServeOptions
     /// </summary>
     public IReadOnlyList<string> AdvertisedAddresses { get; init; } = [];
 
+    /// <summary>TRANSCRIBE_CONFIG and TRANSCRIBE_SECTION__KEY.</summary>
+    public Settings Settings { get; init; } = Settings.None;
+
     /// <summary>What is logged; warnings and worse in the demo.</summary>
     public LogLevel LogLevel { get; init; } = LogLevel.Information;
 
@@ -43,7 +46,8 @@ public sealed record ServeOptions
     public string EffectiveHttpAddress => HttpAddress ?? (Keys.IsDevelopment ? "localhost" : "*");
 
     /// <exception cref="ConfigurationException">A variable that cannot be used.</exception>
-    public static ServeOptions FromEnvironment() => FromEnvironment(Environment.GetEnvironmentVariable);
+    public static ServeOptions FromEnvironment() =>
+        FromEnvironment(Environment.GetEnvironmentVariable) with { Settings = Settings.FromEnvironment() };
 
     /// <param name="read">The value of a variable, or null.</param>
     /// <exception cref="ConfigurationException">A variable that cannot be used.</exception>
