@@ -43,7 +43,8 @@ public static class AiGatewayServices
             CreateLogger(provider)));
         services.AddSingleton(provider => new GatewayCluster(
             provider.GetRequiredService<IRoomDirectory>(), provider.GetRequiredService<IMessageBus>(), provider.GetRequiredService<ILeaseStore>(),
-            provider.GetRequiredService<INodeDirectory>(), provider.GetRequiredService<IClusterConnection>(), provider.GetRequiredService<NodeHeartbeat>()));
+            provider.GetRequiredService<INodeDirectory>(), provider.GetRequiredService<IClusterConnection>(), provider.GetRequiredService<NodeHeartbeat>(),
+            provider.GetRequiredService<NodeWatcher>()));
         services.AddSingleton(provider => new TranscriberServices(
             provider.GetRequiredService<IRoomConnector>(), provider.GetRequiredService<CaptionWorkers>(),
             provider.GetRequiredService<IVoiceActivityDetectorFactory>(), () => new OpusDecoder(), provider.GetRequiredService<ITranscriptStore>(),

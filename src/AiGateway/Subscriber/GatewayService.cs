@@ -3,6 +3,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Transcribe.AiGateway.Claims;
 using Transcribe.AiGateway.Recognition;
+using Transcribe.AiGateway.Takeover;
 using Transcribe.Cluster.Bus;
 using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Rooms;
@@ -13,7 +14,8 @@ namespace Transcribe.AiGateway.Subscriber;
 
 /// <summary>What the gateway shares with the cluster.</summary>
 internal sealed record GatewayCluster(
-    IRoomDirectory Rooms, IMessageBus Bus, ILeaseStore Leases, INodeDirectory Nodes, IClusterConnection Connection, NodeHeartbeat Heartbeat);
+    IRoomDirectory Rooms, IMessageBus Bus, ILeaseStore Leases, INodeDirectory Nodes, IClusterConnection Connection, NodeHeartbeat Heartbeat,
+    NodeWatcher Watcher);
 
 /// <summary>
 /// The gateway role: sees to it, with the other gateways, that every room is captioned that has transcription switched on
@@ -47,6 +49,7 @@ internal sealed partial class GatewayService(
     private readonly Channel<ClusterReconnected> _returns = Channel.CreateUnbounded<ClusterReconnected>();
     private volatile TaskCompletionSource _woken = NewSignal();
     private NodeAnnouncer? _announcer;
+    private HolderWatch? _holders;
     private int[] _roomsLeftElsewhere = [];
     private TimeSpan _untilNextLook;
     private Instant _claimFrom = Instant.Zero;
@@ -62,6 +65,8 @@ internal sealed partial class GatewayService(
         // A full queue loses a message; the next look at the directory finds what it said.
         var activities = Channel.CreateBounded<RoomActivity>(new BoundedChannelOptions(MaxPending) { FullMode = BoundedChannelFullMode.DropOldest });
         _announcer = new NodeAnnouncer(Describe, cluster.Nodes, cluster.Bus, cluster.Connection, cluster.Heartbeat, services.Clock, log);
+        using var holders = new HolderWatch(options.Node, cluster.Watcher, cluster.Leases, Wake);
+        _holders = holders;
         cluster.Connection.Reconnected += OnReconnected;
         try
         {
@@ -81,7 +86,7 @@ internal sealed partial class GatewayService(
                 _woken = NewSignal();
                 while (_returns.Reader.TryRead(out ClusterReconnected? reconnected))
                     await ReturnAsync(reconnected, stoppingToken).ConfigureAwait(false);
-                if (Now >= nextLook)
+                if (Now >= nextLook || holders.HasNews)
                 {
                     await LookAsync(stoppingToken).ConfigureAwait(false);
                     nextLook = Now + _untilNextLook;
@@ -165,12 +170,12 @@ internal sealed partial class GatewayService(
         {
             wanted = await cluster.Rooms.ListTranscribedAsync(cancellationToken).AsTask().WaitAsync(options.LeaseTime, services.Clock, cancellationToken).ConfigureAwait(false);
             held = await cluster.Leases.ListAsync(RoomLease.Prefix, cancellationToken).AsTask().WaitAsync(options.LeaseTime, services.Clock, cancellationToken).ConfigureAwait(false);
+            IReadOnlyList<NodeInfo> gateways =
+                await cluster.Nodes.ListAsync(NodeRole.Gateway, cancellationToken).AsTask().WaitAsync(options.LeaseTime, services.Clock, cancellationToken).ConfigureAwait(false);
             _roomsLeftElsewhere =
-            [
-                .. (await cluster.Nodes.ListAsync(NodeRole.Gateway, cancellationToken).AsTask().WaitAsync(options.LeaseTime, services.Clock, cancellationToken).ConfigureAwait(false))
-                    .Where(node => node.Id != options.Node && node.State == NodeState.Active)
-                    .Select(node => node.Capacity - node.Load)
-            ];
+                [.. gateways.Where(node => node.Id != options.Node && node.State == NodeState.Active).Select(node => node.Capacity - node.Load)];
+            held = await _holders!.ReleaseAsync(held, gateways.Select(node => node.Id), cancellationToken)
+                .WaitAsync(options.LeaseTime, services.Clock, cancellationToken).ConfigureAwait(false);
             _failing = false;
         }
         catch (Exception e) when (e is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
@@ -237,6 +242,9 @@ internal sealed partial class GatewayService(
 
     private void Apply(RoomActivity activity)
     {
+        // A store that lost its data shows the room empty until its participants are written again.
+        if (!activity.Occupied && activity.Transcription.Enabled && Now < _restoredBy && _workers.ContainsKey(activity.Room))
+            return;
         if (!activity.Occupied || !activity.Transcription.Enabled)
         {
             Forget(activity.Room);

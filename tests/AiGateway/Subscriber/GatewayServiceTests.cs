@@ -238,6 +238,6 @@ public sealed class GatewayServiceTests : IAsyncLifetime
         options,
         new TranscriberServices(connector, _workers, new FakeVad(), () => new FakeDecoder(), _transcripts, _backlog,
             new TrackHistories(_bus, NullLogger<TrackHistories>.Instance), _metrics, TimeProvider.System, NullLogger.Instance),
-        _recognizers, new GatewayCluster(_directory, _bus, _leases, _nodes, new InProcessClusterConnection(), NodeHeartbeat.Default),
+        _recognizers, new GatewayCluster(_directory, _bus, _leases, _nodes, new InProcessClusterConnection(), NodeHeartbeat.Default, new NodeWatcher(_bus, new InProcessClusterConnection(), TimeProvider.System, NullLogger<NodeWatcher>.Instance)),
         NullLogger<GatewayService>.Instance);
 }

@@ -119,8 +119,9 @@ internal sealed class Studio : IAsyncDisposable
         }
     }
 
-    /// <summary>The store loses the room's setting.</summary>
-    public async Task ForgetTranscriptionAsync(string room) => Assert.True(await _state.DeleteAsync($"transcription/{room}"));
+    /// <summary>The store loses the room's setting, and who is in it.</summary>
+    public async Task ForgetAsync(string room) =>
+        Assert.True(await _state.DeleteAsync($"transcription/{room}") && await _state.DeleteAsync($"rooms/{room}"));
 
     public async Task<List<CaptionMessage>> TranscriptAsync(string room) => [.. (await _transcripts.ReadAsync(room)).Select(segment => segment.Caption)];
 
@@ -152,12 +153,14 @@ internal sealed class Studio : IAsyncDisposable
         private readonly CaptionWorkers _workers;
         private readonly RecognizerProvider _recognizers;
         private readonly TranscriptBacklog _backlog;
+        private readonly StudioBus _bus;
         private volatile bool _dead;
 
         public Gateway(Studio studio, string name, int capacity)
         {
             _studio = studio;
             Name = name;
+            _bus = new(studio.Bus);
             _workers = new(1, studio.Clock);
             _recognizers = new(new(), new ModelManager(studio._http, new() { Directory = Path.GetTempPath() }, studio.Clock), NullLogger<RecognizerProvider>.Instance);
             _recognizers.Register("fake", () => new FakeRecognizer());
@@ -167,7 +170,9 @@ internal sealed class Studio : IAsyncDisposable
                 _metrics, studio.Clock, NullLogger.Instance);
             Service = new(
                 new() { Node = name, Capacity = capacity }, services, _recognizers,
-                new(studio.Rooms, studio.Bus, this, studio._nodes, Connection, NodeHeartbeat.Cluster), NullLogger<GatewayService>.Instance);
+                new(studio.Rooms, _bus, this, studio._nodes, Connection, NodeHeartbeat.Cluster,
+                    new(studio.Bus, Connection, studio.Clock, NullLogger<NodeWatcher>.Instance)),
+                NullLogger<GatewayService>.Instance);
         }
 
         public string Name { get; }
@@ -184,7 +189,15 @@ internal sealed class Studio : IAsyncDisposable
 
         public ConcurrentDictionary<string, Seat> Seats { get; } = new();
 
-        public void Kill() => _dead = true;
+        /// <summary>Its process is there no more.</summary>
+        public void Kill()
+        {
+            Isolate();
+            _bus.Cut();
+        }
+
+        /// <summary>Nothing of it reaches the store or a viewer, but it answers.</summary>
+        public void Isolate() => _dead = true;
 
         public Task<IRoomConnection> ConnectAsync(string room, IRoomObserver observer, CancellationToken cancellationToken)
         {
@@ -283,6 +296,37 @@ internal sealed class Studio : IAsyncDisposable
         {
             if (_dead || (transcript && StoreAway))
                 throw new BusException("unavailable", "the store is away");
+        }
+    }
+
+    /// <summary>A gateway's end of the bus: cut, nobody answers there any more.</summary>
+    private sealed class StudioBus(IMessageBus bus) : IMessageBus
+    {
+        private readonly ConcurrentBag<IAsyncDisposable> _responders = [];
+
+        public void Cut()
+        {
+            foreach (IAsyncDisposable responder in _responders)
+                _ = responder.DisposeAsync().AsTask();
+        }
+
+        public ValueTask PublishAsync<T>(string subject, T message, CancellationToken cancellationToken = default) =>
+            bus.PublishAsync(subject, message, cancellationToken);
+
+        public ValueTask<IAsyncDisposable> SubscribeAsync<T>(
+            string subject, Func<T, CancellationToken, ValueTask> handler, CancellationToken cancellationToken = default) =>
+            bus.SubscribeAsync(subject, handler, cancellationToken);
+
+        public ValueTask<TReply> RequestAsync<TRequest, TReply>(
+            string subject, TRequest request, TimeSpan timeout, CancellationToken cancellationToken = default) =>
+            bus.RequestAsync<TRequest, TReply>(subject, request, timeout, cancellationToken);
+
+        public async ValueTask<IAsyncDisposable> RespondAsync<TRequest, TReply>(
+            string subject, Func<TRequest, CancellationToken, ValueTask<TReply>> handler, CancellationToken cancellationToken = default)
+        {
+            IAsyncDisposable responder = await bus.RespondAsync(subject, handler, cancellationToken);
+            _responders.Add(responder);
+            return responder;
         }
     }
 

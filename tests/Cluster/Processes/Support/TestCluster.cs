@@ -25,7 +25,7 @@ internal sealed class TestCluster : IAsyncDisposable
 
     private TestCluster(string test, ClusterSupervisor cluster, ClusterPlan plan, StreamWriter log)
     {
-        (_test, Nodes, _keys, _log) = (test, cluster, plan.Keys, log);
+        (_test, Nodes, Plan, _keys, _log) = (test, cluster, plan, plan.Keys, log);
         _minter = new AccessTokenMinter(plan.Keys, TimeProvider.System);
         _services = new ServiceCollection().AddLogging()
             .AddRedisCluster(new RedisClusterOptions { Redis = cluster.Redis.ConnectionString, ClusterKey = plan.ClusterKey }, plan.Keys)
@@ -34,11 +34,15 @@ internal sealed class TestCluster : IAsyncDisposable
 
     public ClusterSupervisor Nodes { get; }
 
+    public ClusterPlan Plan { get; }
+
     public ILeaseStore Leases => _services.GetRequiredService<ILeaseStore>();
 
+    private IStateStore State => _services.GetRequiredService<IStateStore>();
+
     /// <param name="test">Names the log file.</param>
-    /// <param name="spread">Sessions of a room go to the less loaded node, instead of staying together.</param>
-    public static async Task<TestCluster> StartAsync(string test, int sfus = 2, int gateways = 0, bool spread = false)
+    /// <param name="regions">Dealt out in turn to the nodes of each role. A peer that names one gets that region's SFU node.</param>
+    public static async Task<TestCluster> StartAsync(string test, int sfus = 2, int gateways = 1, params string[] regions)
     {
         string folder = Path.Combine(Root, "out", "tests");
         Directory.CreateDirectory(folder);
@@ -48,14 +52,11 @@ internal sealed class TestCluster : IAsyncDisposable
             HttpPort = 0,
             Sfus = sfus,
             Gateways = gateways,
+            Regions = regions.Length > 0 ? regions : ["local"],
             Keys = new ApiKeyRing([new ApiKey("testkey", "0123456789abcdef0123456789abcdef0123456789abcdef")]),
-            Environment = new Dictionary<string, string> { ["TRANSCRIBE_PLACEMENT"] = spread ? "spread" : "together", ["TRANSCRIBE_MODEL_DOWNLOAD"] = "0" },
+            Environment = new Dictionary<string, string> { ["TRANSCRIBE_MODEL_DOWNLOAD"] = "0" },
         };
-        ClusterSupervisor cluster = await ClusterSupervisor.StartAsync(plan, (name, line) =>
-        {
-            lock (log)
-                log.WriteLine($"{name,-12} {line}");
-        });
+        ClusterSupervisor cluster = await ClusterSupervisor.StartAsync(plan, (name, line) => Write(log, name, line));
         return new TestCluster(test, cluster, plan, log);
     }
 
@@ -66,7 +67,26 @@ internal sealed class TestCluster : IAsyncDisposable
 
     public IClusterNode Node(string nodeId) => Nodes.Processes.First(process => process.NodeId == nodeId);
 
-    public Task<TestPeer> JoinAsync(string room, string name) => TestPeer.JoinAsync(this, room, name);
+    public Task<TestPeer> JoinAsync(string room, string name, string? region = null) => TestPeer.JoinAsync(this, room, name, region);
+
+    /// <summary>The gateway that has the room now.</summary>
+    public async Task<Lease?> GatewayAsync(string room) =>
+        (await Leases.ListAsync("gateway:", TestContext.Current.CancellationToken)).FirstOrDefault(lease => lease.Name == $"gateway:{room}");
+
+    /// <summary>The signalling node and the SFU node that the gateway in the room is connected to.</summary>
+    public async Task<(string Signaling, string Sfu)> GatewaySessionAsync(string room)
+    {
+        foreach (StateEntry entry in await State.ListAsync("sessions/", TestContext.Current.CancellationToken))
+        {
+            using JsonDocument session = JsonDocument.Parse(entry.Value);
+            if (Text("room") == room && Text("participant").StartsWith("gateway-", StringComparison.Ordinal))
+                return (Text("owner"), Text("node"));
+
+            string Text(string name) => session.RootElement.GetProperty(name).GetString()!;
+        }
+
+        return ("", "");
+    }
 
     public async Task TranscribeAsync(string room)
     {
@@ -89,12 +109,21 @@ internal sealed class TestCluster : IAsyncDisposable
         Assert.True(measured.TotalSeconds <= limit, $"{line}; fails above {limit} s");
     }
 
+    /// <summary>Prints a measured time for which there is no bar.</summary>
+    public void Report(string what, TimeSpan measured) =>
+        Say(string.Create(CultureInfo.InvariantCulture, $"MEASURED {_test}: {what} {measured.TotalSeconds:0.00} s"));
+
+    /// <summary>Prints a count.</summary>
+    public void Count(string line) => Say($"MEASURED {_test}: {line}");
+
     public void Say(string line)
     {
         Console.WriteLine(line);
-        lock (_log)
-            _log.WriteLine(line);
+        Log("test", line);
     }
+
+    /// <summary>A line of a process, or of the test itself, for the log file.</summary>
+    public void Log(string name, string line) => Write(_log, name, line);
 
     public async ValueTask DisposeAsync()
     {
@@ -113,6 +142,12 @@ internal sealed class TestCluster : IAsyncDisposable
         }
 
         Assert.Fail($"Within {seconds} s it did not become true: {text}");
+    }
+
+    private static void Write(StreamWriter log, string name, string line)
+    {
+        lock (log)
+            log.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{DateTime.UtcNow:HH:mm:ss.fff} {name,-12} {line}"));
     }
 
     private HttpClient Client()

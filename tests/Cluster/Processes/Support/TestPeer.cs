@@ -1,9 +1,9 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using Transcribe.AiGateway.Evaluation;
 using Transcribe.Cluster.Captions;
 using Transcribe.Cluster.Rooms;
 using Transcribe.Peer;
+using Transcribe.Publishing;
 using Transcribe.Rtc;
 using Transcribe.Rtc.Rtp;
 
@@ -48,11 +48,12 @@ internal sealed class TestPeer : IAsyncDisposable
         }
     }
 
-    public static async Task<TestPeer> JoinAsync(TestCluster cluster, string room, string name)
+    /// <param name="region">Of the SFU node; any where null.</param>
+    public static async Task<TestPeer> JoinAsync(TestCluster cluster, string room, string name, string? region = null)
     {
         var peer = new TestPeer(name);
         peer.Client = await RoomClient.JoinAsync(
-            new PeerOptions { ServerUrl = cluster.Nodes.Url, Token = cluster.Token(room, name), ConnectTimeout = TimeSpan.FromSeconds(30) },
+            new PeerOptions { ServerUrl = cluster.Nodes.Url, Token = cluster.Token(room, name), Region = region, ConnectTimeout = TimeSpan.FromSeconds(30) },
             new RoomHandlers
             {
                 Rtp = (RemoteTrack track, in RtpPacket _, Instant _) => peer._heard.Enqueue((track.Info.Participant, Stopwatch.GetTimestamp())),
@@ -71,7 +72,7 @@ internal sealed class TestPeer : IAsyncDisposable
     public string Node(TestPeer observer) =>
         observer.Client.Participants.First(p => p.Id == Name).Tracks.Select(t => t.Node).FirstOrDefault() ?? "";
 
-    /// <summary>Sends a packet every 20 ms from now on.</summary>
+    /// <summary>Sends a packet every 20 ms from now on: sound without a word in it.</summary>
     public void Hum() => _humming = Task.Run(HumAsync);
 
     public bool HearsSince(TestPeer other, long at) => _heard.Any(h => h.From == other.Name && h.At > at);
@@ -82,24 +83,31 @@ internal sealed class TestPeer : IAsyncDisposable
     public long? NotedAfter(string prefix, long at) =>
         Notes.Where(n => n.At > at && n.What.StartsWith(prefix, StringComparison.Ordinal)).Select(n => (long?)n.At).FirstOrDefault();
 
-    /// <summary>The longest silence of the other between two moments.</summary>
-    public TimeSpan LongestGap(TestPeer other, long from, long to)
+    /// <summary>The longest silence of the other between two moments, and when it was over.</summary>
+    public (TimeSpan Length, long End) LongestGap(TestPeer other, long from, long to)
     {
-        long last = from, longest = 0;
-        foreach ((_, long at) in _heard.Where(h => h.From == other.Name && h.At > from && h.At <= to))
-            (longest, last) = (Math.Max(longest, at - last), at);
-        return Stopwatch.GetElapsedTime(0, Math.Max(longest, to - last));
+        long last = from, longest = 0, end = from;
+        foreach (long at in _heard.Where(h => h.From == other.Name && h.At > from && h.At <= to).Select(h => h.At).Append(to))
+        {
+            if (at - last > longest)
+                (longest, end) = (at - last, at);
+            last = at;
+        }
+
+        return (Stopwatch.GetElapsedTime(0, longest), end);
     }
 
-    /// <summary>Both hear each other from now on.</summary>
-    public static async Task HearEachOtherAsync(TestPeer a, TestPeer b)
-    {
-        long now = Stopwatch.GetTimestamp();
-        await TestCluster.Until(() => a.HearsSince(b, now) && b.HearsSince(a, now), 30);
-    }
+    /// <summary>All hear one another from now on.</summary>
+    public static Task HearOneAnotherAsync(params TestPeer[] peers) => HearOneAnotherAsync(Stopwatch.GetTimestamp(), peers);
 
-    public CaptionScore Score(SpeechFixture fixture, uint origin, long startedAt) =>
-        CaptionScore.Of(fixture, origin, [.. Captions.Select(c => new ReceivedCaption(c.Caption, Stopwatch.GetElapsedTime(startedAt, c.At).TotalSeconds))]);
+    /// <summary>All hear one another since a moment.</summary>
+    /// <returns>When the last of them heard the last of the others for the first time since then.</returns>
+    public static async Task<long> HearOneAnotherAsync(long since, params TestPeer[] peers)
+    {
+        (TestPeer By, TestPeer Of)[] pairs = [.. peers.SelectMany(by => peers.Where(of => of != by), (by, of) => (by, of))];
+        await TestCluster.Until(() => pairs.All(pair => pair.By.HearsSince(pair.Of, since)), 30);
+        return pairs.Max(pair => pair.By.FirstAfter(pair.Of, since));
+    }
 
     public async ValueTask DisposeAsync()
     {
@@ -111,13 +119,12 @@ internal sealed class TestPeer : IAsyncDisposable
 
     private async Task HumAsync()
     {
-        byte[] payload = new byte[60];
-        payload[0] = 0x78;
+        ReadOnlyMemory<byte> payload = OpusSource.Encode(new short[4 * 960])[^1].Payload;
         uint timestamp = 0;
         using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(20));
         for (; !_stop.IsCancellationRequested; timestamp += 960)
         {
-            Track.Send(payload, timestamp, marker: timestamp == 0, audioLevel: 40);
+            Track.Send(payload.Span, timestamp, marker: timestamp == 0, audioLevel: 40);
             await timer.WaitForNextTickAsync(CancellationToken.None);
         }
     }
