@@ -53,7 +53,7 @@ public sealed class NodeProcessStore
 
     /// <summary>All that were written and not removed, running or not.</summary>
     public IReadOnlyList<NodeProcess> Nodes() =>
-        [.. Read<NodeProcess>(NodePrefix).Select(file => file.Value).Where(node => node is { Id.Length: > 0, Region: not null, Process: { Pid: > 1, Start: not null } })];
+        [.. Read<NodeProcess>(NodePrefix).Where(file => IsUsable(file.Value) && file.Path == PathOf(NodePrefix, file.Value.Id)).Select(file => file.Value)];
 
     /// <exception cref="IOException">It cannot be written.</exception>
     public void Write(NodeProcess node) => Write(PathOf(NodePrefix, node.Id), node);
@@ -86,6 +86,8 @@ public sealed class NodeProcessStore
 
         return others;
     }
+
+    private static bool IsUsable(NodeProcess node) => node is { Id.Length: > 0, Region: not null, Process: { Pid: > 1, Start: not null } };
 
     private static string Problem(string directory, string why) =>
         $"TRANSCRIBE_PROVISIONER_DIRECTORY is \"{directory}\", and it cannot be used: {why}. Set a directory of this user's alone, or unset it.";

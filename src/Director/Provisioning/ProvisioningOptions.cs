@@ -136,7 +136,10 @@ public sealed class ProvisioningOptions
 
     /// <summary>What every SFU node needs to be told.</summary>
     private static readonly string[] NodeVariables =
-        ["TRANSCRIBE_REDIS", "TRANSCRIBE_CLUSTER_KEY", "TRANSCRIBE_REGION", "TRANSCRIBE_ADVERTISED_ADDRESSES", "TRANSCRIBE_MAX_SESSIONS"];
+    [
+        "TRANSCRIBE_REDIS", "TRANSCRIBE_CLUSTER_KEY", "TRANSCRIBE_REGION", "TRANSCRIBE_ADVERTISED_ADDRESSES", "TRANSCRIBE_MAX_SESSIONS",
+        "TRANSCRIBE_RELAY_FANOUT",
+    ];
 
     /// <summary>Where the records of nodes are: one place for all Directors of this cluster on this machine.</summary>
     internal string EffectiveRecordDirectory => RecordDirectory ?? NodeProcessStore.DefaultDirectory(

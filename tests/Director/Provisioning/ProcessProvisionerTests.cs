@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using CsCheck;
 using Transcribe.Director.Provisioning;
 using Transcribe.Director.Tests.Support;
 
@@ -299,14 +300,39 @@ public sealed class ProcessProvisionerTests : IDisposable
     [InlineData("{")]
     [InlineData("null")]
     [InlineData("[]")]
-    [InlineData("""{"Id":"node-x","Region":"eu"}""")]
-    [InlineData("""{"Id":"node-x","Region":"eu","Process":{"Pid":1,"Start":"now"}}""")]
-    [InlineData("""{"Id":"node-x","Region":"eu","Process":{"Pid":-1,"Start":"now"}}""")]
-    public async Task A_file_that_is_no_record_of_a_node_is_none(string content)
+    [InlineData("""{"Id":"x","Region":"eu"}""")]
+    [InlineData("""{"Id":"x","Region":"eu","Process":{"Pid":1,"Start":"now"}}""")]
+    [InlineData("""{"Id":"x","Region":"eu","Process":{"Pid":-1,"Start":"now"}}""")]
+    public void A_file_that_is_no_record_of_a_node_is_none(string content)
     {
-        using ProcessProvisioner provisioner = Provisioner("exec sleep 60");
-        await File.WriteAllTextAsync(Path.Combine(_folder, "records", "node-x.json"), content);
-        Assert.Empty(await provisioner.ListAsync());
+        NodeProcessStore store = Store();
+        File.WriteAllText(Path.Combine(_folder, "records", "node-x.json"), content);
+        Assert.Empty(store.Nodes());
+    }
+
+    [Fact]
+    public void A_record_under_another_nodes_name_is_none()
+    {
+        NodeProcessStore store = Store();
+        store.Write(new NodeProcess("one", "eu", ProcessIdentity.Of(Environment.ProcessId)!, DateTimeOffset.UtcNow));
+        Assert.Single(store.Nodes());
+        string records = Path.Combine(_folder, "records");
+        File.Move(Path.Combine(records, "node-one.json"), Path.Combine(records, "node-other.json"));
+        Assert.Empty(store.Nodes());
+    }
+
+    [Fact]
+    public void Files_of_random_bytes_are_no_records()
+    {
+        NodeProcessStore store = Store();
+        string file = Path.Combine(_folder, "records", "node-x.json");
+        Gen.Byte.Array[0, 200].Sample(
+            bytes =>
+            {
+                File.WriteAllBytes(file, bytes);
+                Assert.Empty(store.Nodes());
+            },
+            iter: 200, threads: 1);
     }
 
     [Fact]
