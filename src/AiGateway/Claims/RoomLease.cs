@@ -178,9 +178,10 @@ internal sealed partial class RoomLease : IAsyncDisposable
         if (await _leases.TryRenewAsync(_lease, _options.LeaseTime, _stop.Token).ConfigureAwait(false) is { } renewed)
             return renewed;
 
-        // It ran out. Whoever had the room meanwhile became its writer first; where nobody did, we go on.
+        // It ran out. Whoever had the room meanwhile became its writer first; where nobody did, we go on. A store that hung may have
+        // carried out by now what we asked before: then we are its writer under a newer lease.
         string? writer = await _transcripts.GetWriterAsync(Room, _stop.Token).ConfigureAwait(false);
-        if (writer is not null && writer != Writer)
+        if (writer is not null && !TranscriptWriter.IsOf(writer, _options.Node))
             return null;
         Lease? again = await _leases.TryAcquireAsync(Prefix + Room, _options.Node, _options.LeaseTime, _stop.Token).ConfigureAwait(false);
         if (again is not null)
