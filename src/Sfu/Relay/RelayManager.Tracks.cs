@@ -8,7 +8,7 @@ namespace Transcribe.Sfu.Relay;
 internal sealed partial class RelayManager
 {
     private static readonly TimeSpan FirstRetry = TimeSpan.FromMilliseconds(100);
-    private static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(1);
 
     private void OnWanted(RemoteTrack track, bool wanted) => Post(async () =>
     {

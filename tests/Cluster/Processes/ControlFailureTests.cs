@@ -38,8 +38,7 @@ public sealed class ControlFailureTests
         await meeting.SpokenAsync(25.5);
         await KillSignalingAsync("the gateway's", cluster.Node((await cluster.GatewaySessionAsync(Room)).Signaling));
 
-        await meeting.CountAsync(viewer);
-        await meeting.CountAsync(speaker);
+        await meeting.CountAsync(viewer, speaker);
         await using TestPeer carol = await cluster.JoinAsync(Room, "carol");
         carol.Hum();
         await TestPeer.HearOneAnotherAsync(carol, viewer);

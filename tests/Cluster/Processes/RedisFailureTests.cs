@@ -30,8 +30,7 @@ public sealed class RedisFailureTests
         long lost = Stopwatch.GetTimestamp();
         await using TestPeer dave = await RestartAsync("empty", "dave", keepData: false);
 
-        await meeting.CountAsync(viewer, storeLostAt: lost);
-        await meeting.CountAsync(speaker, storeLostAt: lost);
+        await meeting.CountAsync(null, lost, viewer, speaker);
         Lease? lease = await cluster.GatewayAsync(Room);
         cluster.Count($"the room was {gateway}'s before, and is {lease?.Owner ?? "nobody"}'s now");
         Assert.NotNull(lease);

@@ -74,8 +74,7 @@ public sealed class RelayCutTests
             cluster.Report($"cut with a way around: silence of {of.Name} at {by.Name}", length);
         }
 
-        await meeting.CountAsync(viewer);
-        await meeting.CountAsync(speaker);
+        await meeting.CountAsync(viewer, speaker);
         Assert.DoesNotContain(
             speaker.Notes.Concat(viewer.Notes).Concat(third.Notes),
             n => n.What.StartsWith("moved", StringComparison.Ordinal) || n.What.StartsWith("left", StringComparison.Ordinal) || n.What.StartsWith("closed", StringComparison.Ordinal));

@@ -40,7 +40,7 @@ public sealed class SfuFailureTests
 
         long heard = viewer.FirstAfter(speaker, told);
         cluster.Report("the speaker was heard by the viewer again after", Stopwatch.GetElapsedTime(killed, heard), 5, 20);
-        await meeting.CountAsync(viewer, (killed, heard));
+        await meeting.CountAsync((killed, heard), null, viewer, mate);
         if (meeting.FirstCaptionOf(viewer, meeting.At(heard), heard) is { } caption)
             cluster.Report("first caption of what was said then, after", Stopwatch.GetElapsedTime(killed, caption));
     }
@@ -67,7 +67,7 @@ public sealed class SfuFailureTests
         await TestPeer.HearOneAnotherAsync(told, speaker, viewer);
         long heard = viewer.FirstAfter(speaker, told);
         cluster.Report("the speaker was heard again after", Stopwatch.GetElapsedTime(killed, heard));
-        await meeting.CountAsync(viewer, (killed, heard));
+        await meeting.CountAsync((killed, heard), null, viewer, speaker);
         cluster.Report("first caption of what was said then, after", Stopwatch.GetElapsedTime(killed, meeting.FirstCaptionOf(viewer, meeting.At(heard), heard)!.Value));
         Assert.NotEqual(gateway, (await cluster.GatewayAsync(Room))!.Owner);
     }

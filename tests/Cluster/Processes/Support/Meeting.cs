@@ -56,19 +56,42 @@ internal sealed class Meeting
     public bool IsOf(CaptionMessage caption, int sentence) => Overlap(caption, _fixture.Sentences[sentence]) > 0;
 
     /// <summary>
-    /// Waits for the end of the meeting and counts what a reader got: every sentence that was said wholly while the speaker's media
-    /// flowed has one final, no two finals lie over the same sound, and none over silence.
+    /// Waits for the end of the meeting and counts what readers got: every sentence that was said wholly while the speaker's media
+    /// flowed has one final, no two finals lie over the same sound, and none over silence. The transcript has what the first reader got.
     /// </summary>
+    public Task CountAsync(params TestPeer[] readers) => CountAsync(null, null, readers);
+
     /// <param name="outage">When the speaker's sound reached nobody: sentences that it touches may have a final for each rest, or none.</param>
     /// <param name="storeLostAt">When the store lost its data, and with them the transcript up to then.</param>
-    public async Task CountAsync(TestPeer reader, (long From, long To)? outage = null, long? storeLostAt = null)
+    /// <inheritdoc cref="CountAsync(TestPeer[])"/>
+    public async Task CountAsync((long From, long To)? outage, long? storeLostAt, params TestPeer[] readers)
     {
         await _speaking;
         SpokenSentence[] whole = [.. _fixture.Sentences.Where(s => outage is not { } o || s.End < At(o.From) - 0.1 || s.Start > At(o.To) + 0.1)];
-        await TestCluster.Until(() => Score(reader, whole).Missing == 0, 15, $"every sentence has its final ({Finals(reader).Count} finals at {reader.Name})");
+        await TestCluster.Until(() => readers.All(r => Score(r, whole).Missing == 0), 15, $"every sentence has its final at {string.Join(", ", readers.Select(r => r.Name))}");
 
         // What is doubled comes late.
         await Task.Delay(TimeSpan.FromSeconds(1.5), TestContext.Current.CancellationToken);
+        foreach (TestPeer reader in readers)
+            Count(reader, whole);
+
+        using JsonDocument transcript = await _cluster.TranscriptAsync(_room);
+        string[] written = [.. transcript.RootElement.GetProperty("segments").EnumerateArray().Select(s => s.GetProperty("segment").GetString()!).Order()];
+        string[] read = [.. Finals(readers[0]).Select(f => f.Segment).Order()];
+        if (storeLostAt is not { } lost)
+        {
+            Assert.Equal(read, written);
+            return;
+        }
+
+        // Each at most once, none that nobody read, and all that came after the loss.
+        Assert.Equal(written.Distinct(), written);
+        Assert.Subset(read.ToHashSet(), written.ToHashSet());
+        Assert.Subset(written.ToHashSet(), readers[0].Captions.Where(c => c.Caption.Final && c.At > lost).Select(c => c.Caption.Segment).ToHashSet());
+    }
+
+    private void Count(TestPeer reader, SpokenSentence[] whole)
+    {
         CaptionScore score = Score(reader, whole);
         List<CaptionMessage> finals = Finals(reader);
         int overlapping = finals.Zip(finals.Skip(1)).Count(pair => Seconds(pair.Second.Rtp.Start) < Seconds(pair.First.Rtp.End) - 0.02);
@@ -80,20 +103,6 @@ internal sealed class Meeting
             $"{reader.Name} read {finals.Count} finals for {_fixture.Sentences.Count} sentences{touched}: {score.Missing} missing, {twice} twice, {strays} over silence; word error rate {score.Wer:P1}"));
         Assert.Equal((0, 0, 0), (score.Missing, twice, strays));
         Assert.True(score.Wer < 0.25, "The words are others.");
-
-        using JsonDocument transcript = await _cluster.TranscriptAsync(_room);
-        string[] written = [.. transcript.RootElement.GetProperty("segments").EnumerateArray().Select(s => s.GetProperty("segment").GetString()!).Order()];
-        string[] read = [.. finals.Select(f => f.Segment).Order()];
-        if (storeLostAt is not { } lost)
-        {
-            Assert.Equal(read, written);
-            return;
-        }
-
-        // Each at most once, none that nobody read, and all that came after the loss.
-        Assert.Equal(written.Distinct(), written);
-        Assert.Subset(read.ToHashSet(), written.ToHashSet());
-        Assert.Subset(written.ToHashSet(), reader.Captions.Where(c => c.Caption.Final && c.At > lost).Select(c => c.Caption.Segment).ToHashSet());
     }
 
     private static double Overlap(double start, double end, SpokenSentence sentence) => Math.Min(end, sentence.End) - Math.Max(start, sentence.Start);

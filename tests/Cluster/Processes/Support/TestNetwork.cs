@@ -129,6 +129,10 @@ internal sealed partial class TestNetwork : IAsyncDisposable
             await IpAsync($"-n {host.Name} link set lo up");
             await IpAsync($"-n {host.Name} route add default via {host.Router}");
         }
+
+        // Whether the kernel can cut at all.
+        await CutAsync(Hosts[0], Hosts[^1]);
+        await HealAsync(Hosts[0], Hosts[^1]);
     }
 
     private async Task RulesAsync(string what, Host a, Host b)
