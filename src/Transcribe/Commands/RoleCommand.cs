@@ -58,7 +58,9 @@ internal static class RoleCommand
         command.SetAction(async (arguments, cancellationToken) =>
         {
             var given = overrides.ToDictionary(o => o.Variable, o => arguments.GetValue(o.Option), StringComparer.Ordinal);
-            RoleOptions options = RoleOptions.FromEnvironment(role, variable => given.GetValueOrDefault(variable) ?? Environment.GetEnvironmentVariable(variable));
+            RoleOptions options = RoleOptions.FromEnvironment(role, variable => given.GetValueOrDefault(variable) ?? Environment.GetEnvironmentVariable(variable))
+                with
+            { Settings = Settings.FromEnvironment() };
             await RoleHost.RunAsync(options, Console.Out, Console.Error, cancellationToken);
             return ExitStatus.Ok;
         });

@@ -97,6 +97,8 @@ public static class RoleHost
         {
             case NodeRole.Director:
                 services.AddDirector(options.Settings.Apply("Director", new DirectorOptions()));
+                foreach (KeyValuePair<string, string> variable in options.Settings.Variables("Sfu"))
+                    options.Provisioning.NodeEnvironment.TryAdd(variable.Key, variable.Value);
                 services.AddProvisioning(options.Provisioning);
                 break;
             case NodeRole.Signaling:

@@ -79,10 +79,6 @@ public sealed record RoleOptions
     /// <summary>Whether clients speak HTTP to this role.</summary>
     public bool ServesClients => Role is NodeRole.Director or NodeRole.Signaling;
 
-    /// <exception cref="ConfigurationException">A variable that is missing or cannot be used.</exception>
-    public static RoleOptions FromEnvironment(NodeRole role) =>
-        FromEnvironment(role, Environment.GetEnvironmentVariable) with { Settings = Settings.FromEnvironment() };
-
     /// <param name="read">The value of a variable, or null.</param>
     /// <exception cref="ConfigurationException">A variable that is missing or cannot be used.</exception>
     public static RoleOptions FromEnvironment(NodeRole role, Func<string, string?> read)

@@ -114,6 +114,10 @@ public sealed class Settings
         return options;
     }
 
+    /// <summary>What is set in a section, as the environment of another process.</summary>
+    public IEnumerable<KeyValuePair<string, string>> Variables(string section) => _values.GetSection(section).AsEnumerable()
+        .Where(v => v.Value is not null).Select(v => KeyValuePair.Create(new Setting(v.Key, null).Variable, v.Value!));
+
     private static string Default(string key) =>
         All.FirstOrDefault(s => key.Equals(s.Key, StringComparison.OrdinalIgnoreCase) || key.StartsWith($"{s.Key}:", StringComparison.OrdinalIgnoreCase))?.Default is { Length: > 0 } text
             ? $"\"{text}\""

@@ -5,6 +5,7 @@ using Transcribe.Cluster.Nodes;
 using Transcribe.Hosting;
 using Transcribe.Sfu.Control;
 using Transcribe.Signaling;
+using Transcribe.Transcribe.Tests.Support;
 
 namespace Transcribe.Transcribe.Tests.Hosting;
 
@@ -55,6 +56,25 @@ public sealed class SettingsTests : IDisposable
         });
         using IHost host = RoleHost.Build(role with { Settings = From(("TRANSCRIBE_SFU__LIMITS__MAXEGRESSBITSPERSECOND", "1e9")) });
         Assert.Equal(1e9, host.Services.GetRequiredService<SfuOptions>().Limits.MaxEgressBitsPerSecond);
+    }
+
+    [Fact]
+    public async Task A_roles_command_reads_them()
+    {
+        Cli.Result result = await Cli.RunAsync(
+            [("TRANSCRIBE_REDIS", "127.0.0.1:1"), ("TRANSCRIBE_CLUSTER_KEY", new string('k', 32)), ("TRANSCRIBE_SFU__WORKER", "1")], "sfu");
+        Assert.NotEqual(0, result.Status);
+        Assert.Contains("There is no setting SFU:WORKER.", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Nodes_that_a_director_starts_are_told_the_settings_of_their_role()
+    {
+        File.WriteAllText(_file, """{"Sfu": {"Limits": {"MaxCpu": 0.5}}}""");
+        Settings settings = From((Settings.FileVariable, _file), ("TRANSCRIBE_SFU__WORKERS", "3"), ("TRANSCRIBE_GATEWAY__WORKERS", "4"));
+        Assert.Equal(
+            [("TRANSCRIBE_SFU__LIMITS__MAXCPU", "0.5"), ("TRANSCRIBE_SFU__WORKERS", "3")],
+            settings.Variables("Sfu").Select(v => (v.Key, v.Value)).Order());
     }
 
     [Fact]
