@@ -58,6 +58,7 @@ public static class ClusterServices
         services.TryAddSingleton<INodeDirectory, NodeDirectory>();
         services.TryAddSingleton<PlacementOptions>();
         services.TryAddSingleton<NodeWatcher>();
+        services.TryAddSingleton<NodeStandings>();
         services.TryAddSingleton<INodeSelector, NodeSelector>();
         services.TryAddSingleton<ISignalingSelector, SignalingSelector>();
         return services;

@@ -30,6 +30,7 @@ public static class DirectorServices
         services.AddSingleton<RoomApi>();
         services.AddSingleton<NodeApi>();
         services.AddSingleton<HubUrls>();
+        services.AddSingleton<DirectorLeases>();
         services.AddSingleton<DrainStore>();
         services.AddSingleton<NodeCommander>();
         services.AddSingleton<DrainKeeper>();

@@ -39,6 +39,9 @@ public sealed partial class RoomClient
     private bool _reconnecting;
     private bool _troubled;
 
+    /// <summary>Ends when this client has gone from one node to another as the first one asked.</summary>
+    private Task _going = Task.CompletedTask;
+
     /// <summary>Null while the session may be resumed.</summary>
     private string? _sessionLost;
     private int _rejoins;
@@ -65,6 +68,16 @@ public sealed partial class RoomClient
             return _hub ?? throw new PeerException(PeerException.Unreachable, "The signalling server is away; the client is trying to reach it.");
     }
 
+    /// <summary>The hub; where one is just being left for another, that other one.</summary>
+    private async Task<SignalingConnection> ConnectedAsync(CancellationToken cancellationToken)
+    {
+        Task going;
+        lock (_gate)
+            going = _going;
+        await going.WaitAsync(cancellationToken);
+        return Connected();
+    }
+
     /// <summary>The hub, once it is there.</summary>
     private async Task<SignalingConnection> HubAsync()
     {
@@ -89,6 +102,7 @@ public sealed partial class RoomClient
         hub.RoomEvent += change => Hear(hub, () => OnRoomEvent(change));
         hub.SessionEvent += change => Hear(hub, () => OnSessionEvent(change));
         hub.RoomReset += room => Hear(hub, () => Reset(room, began: true));
+        hub.GoAway += order => Hear(hub, () => OnGoAway(hub, order));
         hub.Closed += () => OnHubLost(hub);
         JoinReply reply;
         try
@@ -194,6 +208,66 @@ public sealed partial class RoomClient
         }
 
         told();
+    }
+
+    /// <summary>
+    /// The node asks to go on at another one. That one is joined before this one is left, so that nothing is down meanwhile, and media is not
+    /// touched. Where none takes us we stay while we can.
+    /// </summary>
+    private void OnGoAway(SignalingConnection from, GoAway order)
+    {
+        Uri[] urls = [.. (order.HubUrls ?? []).Where(url => Uri.IsWellFormedUriString(url, UriKind.Absolute)).Select(url => SignalingUrls.HubOf(new Uri(url)))];
+        lock (_gate)
+        {
+            // It asks again.
+            if (_reconnecting || IsClosed || _sessionLost is not null || !_ready.Task.IsCompletedSuccessfully || urls.Length == 0)
+                return;
+            _reconnecting = true;
+            _going = Task.Run(() => GoElsewhereAsync(from, urls), CancellationToken.None);
+        }
+    }
+
+    private async Task GoElsewhereAsync(SignalingConnection from, Uri[] urls)
+    {
+        bool gone = false;
+        foreach (Uri url in urls)
+        {
+            try
+            {
+                ResumeSession resume;
+                lock (_gate)
+                    resume = new ResumeSession(_joined!.SessionId, _joined.ResumeKey, _roster.Sequence);
+                await JoinAtAsync(url, resume, _stoppingToken);
+                gone = true;
+                break;
+            }
+            catch (PeerException e) when (IsOfNode(e))
+            {
+                LogReconnectFailed(_logger, e.Message);
+            }
+            catch (Exception e) when (e is PeerException or OperationCanceledException)
+            {
+                LogReconnectFailed(_logger, e.Message);
+                break;
+            }
+        }
+
+        if (gone)
+        {
+            _urls.Use(urls);
+            await from.DisposeAsync();
+        }
+
+        string? lost;
+        bool away;
+        lock (_gate)
+        {
+            _reconnecting = false;
+            (lost, away) = (_sessionLost, _hub is null && !IsClosed);
+        }
+
+        if (away)
+            Reconnect(lost ?? "connectionLost");
     }
 
     private void OnHubLost(SignalingConnection hub)

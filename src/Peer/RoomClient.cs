@@ -151,7 +151,7 @@ public sealed partial class RoomClient : IMediaLinkOwner, IAsyncDisposable
     public async Task SetMutedAsync(LocalAudioTrack track, bool muted, CancellationToken cancellationToken = default)
     {
         track.Muted = muted;
-        await Connected().SetMutedAsync(track.Id, muted, cancellationToken);
+        await (await ConnectedAsync(cancellationToken)).SetMutedAsync(track.Id, muted, cancellationToken);
     }
 
     /// <summary>Starts or stops receiving a track.</summary>
@@ -159,7 +159,7 @@ public sealed partial class RoomClient : IMediaLinkOwner, IAsyncDisposable
     {
         lock (_gate)
             _subscriptions[trackId] = enabled;
-        await Connected().SubscribeAsync(trackId, enabled, cancellationToken);
+        await (await ConnectedAsync(cancellationToken)).SubscribeAsync(trackId, enabled, cancellationToken);
     }
 
     /// <summary>Sends UTF-8 text on a data channel; false where it is not open or its buffer is full.</summary>
@@ -231,7 +231,7 @@ public sealed partial class RoomClient : IMediaLinkOwner, IAsyncDisposable
             try
             {
                 change(link);
-                await link.NegotiateAsync(Connected(), cancellationToken);
+                await link.NegotiateAsync(await ConnectedAsync(cancellationToken), cancellationToken);
                 return;
             }
             catch (MediaLinkAbandonedException)
@@ -311,7 +311,7 @@ public sealed partial class RoomClient : IMediaLinkOwner, IAsyncDisposable
                     sequence = _roster.Sequence;
                 }
 
-                ResyncReply reply = await Connected().ResyncAsync(sequence, _stoppingToken);
+                ResyncReply reply = await (await ConnectedAsync(_stoppingToken)).ResyncAsync(sequence, _stoppingToken);
                 if (reply.Snapshot is { } snapshot)
                     Reset(snapshot, began: false);
                 foreach (RoomEvent missed in reply.Events ?? [])

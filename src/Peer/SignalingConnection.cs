@@ -27,6 +27,7 @@ internal sealed class SignalingConnection : IAsyncDisposable
         _hub.On<RoomEvent>(HubMethods.RoomEvent, e => RoomEvent?.Invoke(e));
         _hub.On<SfuSessionEvent>(HubMethods.SessionEvent, e => SessionEvent?.Invoke(e));
         _hub.On<RoomSnapshot>(HubMethods.RoomReset, room => RoomReset?.Invoke(room));
+        _hub.On<GoAway>(HubMethods.GoAway, order => GoAway?.Invoke(order));
         _hub.Closed += _ =>
         {
             Closed?.Invoke();
@@ -40,6 +41,9 @@ internal sealed class SignalingConnection : IAsyncDisposable
 
     /// <summary>The room began again with this state.</summary>
     public event Action<RoomSnapshot>? RoomReset;
+
+    /// <summary>The node asks to go on at another one.</summary>
+    public event Action<GoAway>? GoAway;
 
     /// <summary>The connection is gone for good.</summary>
     public event Action? Closed;

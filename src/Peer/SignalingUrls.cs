@@ -13,6 +13,9 @@ internal sealed class SignalingUrls(PeerOptions options)
     /// <summary>Hub URLs, the best first; never empty once <see cref="FindAsync"/> has run.</summary>
     public IReadOnlyList<Uri> Known { get; private set; } = [];
 
+    /// <summary>Goes by these from now on, until <see cref="FindAsync"/> finds others.</summary>
+    public void Use(IReadOnlyList<Uri> urls) => Known = urls;
+
     /// <summary>Asks for the nodes that live now; where nobody answers, those known stay.</summary>
     public async Task FindAsync(CancellationToken cancellationToken)
     {

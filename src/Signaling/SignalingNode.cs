@@ -5,6 +5,7 @@ using Transcribe.Cluster.Bus;
 using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.Sfu;
 using Transcribe.Cluster.State;
 using Transcribe.Signaling.Rooms;
 using Transcribe.Signaling.Sessions;
@@ -16,7 +17,7 @@ namespace Transcribe.Signaling;
 /// </summary>
 internal sealed partial class SignalingNode(
     SignalingOptions options, IMessageBus bus, IRoomDirectory rooms, IClusterConnection connection, SessionManager sessions, SessionStore store,
-    SessionSweeper sweeper, RoomFeeds feeds, SfuWatch watch, TimeProvider time, IHostApplicationLifetime lifetime, ILogger<SignalingNode> logger)
+    SessionSweeper sweeper, SignalingDrain drain, RoomFeeds feeds, SfuWatch watch, TimeProvider time, IHostApplicationLifetime lifetime, ILogger<SignalingNode> logger)
     : IHostedService, IDisposable
 {
     private static readonly TimeSpan Tick = TimeSpan.FromSeconds(1);
@@ -45,6 +46,7 @@ internal sealed partial class SignalingNode(
         _subscriptions.Add(await bus.SubscribeAsync<RemoveParticipant>(SignalingSubjects.Remove, (order, _) => Do(() => sessions.Remove(order)), cancellationToken).ConfigureAwait(false));
         _subscriptions.Add(await bus.SubscribeAsync<SessionTaken>(
             SignalingSubjects.Taken(options.NodeId), async (taken, _) => await sessions.OnTakenAsync(taken).ConfigureAwait(false), cancellationToken).ConfigureAwait(false));
+        _subscriptions.Add(await bus.RespondAsync<TakeSession, Ack>(SignalingSubjects.Take(options.NodeId), TakeAsync, cancellationToken).ConfigureAwait(false));
         _subscriptions.Add(await bus.RespondAsync<Ping, Pong>(
             SignalingSubjects.Alive(options.NodeId), (_, _) => ValueTask.FromResult(new Pong(options.NodeId, NodeState.Active)), cancellationToken).ConfigureAwait(false));
         _loop = Task.Run(RunAsync, CancellationToken.None);
@@ -72,6 +74,11 @@ internal sealed partial class SignalingNode(
         return ValueTask.CompletedTask;
     }
 
+    private async ValueTask<Ack> TakeAsync(TakeSession request, CancellationToken cancellationToken) =>
+        await sessions.FindHttpAsync(request.SessionId, cancellationToken).ConfigureAwait(false) is not null
+            ? new Ack()
+            : throw new BusException(SessionException.NotFound, "There is no such session over HTTP.");
+
     private Task StopSessionsAsync(CancellationToken cancellationToken) =>
         Interlocked.Exchange(ref _stopped, 1) == 0 ? sessions.StopAsync(cancellationToken) : Task.CompletedTask;
 
@@ -96,6 +103,7 @@ internal sealed partial class SignalingNode(
                     await sessions.FinishEndsAsync().ConfigureAwait(false);
                     await sessions.RefreshAsync(_stopping.Token).ConfigureAwait(false);
                     await sweeper.SweepAsync(_stopping.Token).ConfigureAwait(false);
+                    await drain.RunOnceAsync(_stopping.Token).ConfigureAwait(false);
                     if (tick % TicksPerCheck == TicksPerCheck - 1)
                         await feeds.CheckAsync(_stopping.Token).ConfigureAwait(false);
 

@@ -21,6 +21,9 @@ public sealed class SignalingOptions
     /// <summary>Sessions that are moved to other SFU nodes at the same time. Default 32.</summary>
     public int MaxConcurrentMoves { get; set; } = 32;
 
+    /// <summary>Clients that a draining node sends to other nodes in a second at most, until its deadline. Default 50.</summary>
+    public int MaxGoAwaysPerSecond { get; set; } = 50;
+
     /// <summary>How long a session waits for its client after the hub connection broke. 1 s to 5 min; default 15 s.</summary>
     public TimeSpan GracePeriod { get; set; } = TimeSpan.FromSeconds(15);
 
@@ -53,6 +56,9 @@ public sealed class SignalingOptions
 
         if (MoveTimeout < TimeSpan.FromSeconds(1) || MaxConcurrentMoves < 1)
             return $"Signaling:MoveTimeout is {MoveTimeout} and Signaling:MaxConcurrentMoves is {MaxConcurrentMoves}; set at least 1 s and 1.";
+
+        if (MaxGoAwaysPerSecond < 1)
+            return $"Signaling:MaxGoAwaysPerSecond is {MaxGoAwaysPerSecond}; set at least 1.";
 
         if (GracePeriod < TimeSpan.FromSeconds(1) || GracePeriod > TimeSpan.FromMinutes(5))
             return $"Signaling:GracePeriod is {GracePeriod}; set 1 s to 5 min.";

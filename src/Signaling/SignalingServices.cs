@@ -32,6 +32,7 @@ public static class SignalingServices
         services.AddSingleton<SessionMover>();
         services.AddSingleton<SessionManager>();
         services.AddSingleton<SessionSweeper>();
+        services.AddSingleton<SignalingDrain>();
         services.AddHostedService<SignalingNode>();
         services.AddSingleton<WhipHandler>();
         services.AddSignalR(hub =>

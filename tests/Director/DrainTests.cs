@@ -154,4 +154,73 @@ public class DrainTests
 
         Assert.NotEqual(home, Assert.Single(moved));
     }
+
+    [Fact]
+    public async Task A_node_is_told_by_when_it_is_to_be_empty_and_again_when_that_changes()
+    {
+        var stage = new Backstage();
+        await stage.AddNodeAsync("a", load: 3);
+        DrainKeeper keeper = stage.Keeper();
+        await stage.Commander.DrainAsync(stage["a"], TimeSpan.FromMinutes(5), Drain.ByAdmin);
+        DateTimeOffset first = stage.Time.GetUtcNow().AddMinutes(5);
+        Assert.Equal(first, stage["a"].DrainDeadline);
+        await stage.ChangeAsync("a", node => node with { DrainDeadline = null });
+        await keeper.RunOnceAsync(default);
+        Assert.Equal(first, stage["a"].DrainDeadline);
+        await stage.Commander.DrainAsync(stage["a"], TimeSpan.FromMinutes(1), Drain.ByAdmin);
+        Assert.Equal(stage.Time.GetUtcNow().AddMinutes(1), stage["a"].DrainDeadline);
+    }
+
+    [Fact]
+    public async Task A_node_that_did_not_hear_that_its_order_was_withdrawn_is_told_again()
+    {
+        var stage = new Backstage();
+        await stage.AddNodeAsync("a", load: 3);
+        DrainKeeper keeper = stage.Keeper();
+        await stage.Commander.DrainAsync(stage["a"], TimeSpan.FromMinutes(5), Drain.ByAdmin);
+        IAsyncDisposable deaf = await stage.Bus.RespondAsync<SetNodeState, Pong>(NodeSubjects.State(NodeRole.Sfu, "a"), (_, _) => throw new NotSupportedException());
+        await deaf.DisposeAsync();
+        Assert.True(await stage.Commander.CancelAsync(NodeRole.Sfu, "a"));
+        Assert.Empty(await stage.Drains.ListAsync());
+        Assert.Equal(NodeState.Draining, stage["a"].State);
+
+        await stage.AddNodeAsync("a", load: 3);
+        await stage.ChangeAsync("a", node => node with { State = NodeState.Draining });
+        await keeper.RunOnceAsync(default);
+        Assert.Equal(NodeState.Active, stage["a"].State);
+        Assert.Empty(await stage.Drains.ListAllAsync());
+        Assert.False(await stage.Commander.CancelAsync(NodeRole.Sfu, "a"));
+    }
+
+    [Fact]
+    public async Task A_draining_director_leaves_its_duties_to_another_one_at_once_and_takes_them_again_when_it_stays()
+    {
+        var stage = new Backstage();
+        await stage.AddNodeAsync("a", load: 9);
+        await stage.AddNodeAsync("b");
+        var standings = new NodeStandings();
+        (DrainKeeper first, DrainKeeper second) = (stage.Keeper("d1", standings: standings), stage.Keeper("d2"));
+        await stage.Commander.DrainAsync(stage["a"], TimeSpan.Zero, Drain.ByAdmin);
+        await first.RunOnceAsync(default);
+        standings[NodeRole.Director].Set(NodeState.Draining);
+
+        // Alone, it goes on.
+        await first.RunOnceAsync(default);
+        int moves = stage.Moves.Count;
+        await second.RunOnceAsync(default);
+        Assert.Equal(moves, stage.Moves.Count);
+
+        await stage.Directory.AnnounceAsync(new NodeInfo("d2", NodeRole.Director, "http://d2"));
+        await stage.PassAsync(TimeSpan.FromSeconds(4));
+        await first.RunOnceAsync(default);
+        Assert.Equal(moves, stage.Moves.Count);
+        await second.RunOnceAsync(default);
+        Assert.True(stage.Moves.Count > moves);
+
+        standings[NodeRole.Director].Set(NodeState.Active);
+        await stage.PassAsync(TimeSpan.FromSeconds(6));
+        moves = stage.Moves.Count;
+        await first.RunOnceAsync(default);
+        Assert.True(stage.Moves.Count > moves);
+    }
 }

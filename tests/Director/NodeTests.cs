@@ -63,13 +63,14 @@ public class NodeTests
 
         DrainStatus status = (await FindAsync(server, "sfu-1")).Drain!;
         DateTimeOffset now = server.Time.GetUtcNow();
-        Assert.Equal(new DrainStatus(DrainPhase.Draining, now, now.AddSeconds(60), 7, 7, "admin"), status);
+        Assert.Equal(new DrainStatus(DrainPhase.Draining, now, now.AddSeconds(60), 7, 7, 0, "admin"), status);
         await server.Nodes.AnnounceAsync(node with { State = NodeState.Draining, Load = 0 });
         Assert.Equal((DrainPhase.Drained, 7, 0), (await FindAsync(server, "sfu-1")).Drain is { } done ? (done.Phase, done.SessionsAtStart, done.SessionsLeft) : default);
 
         Assert.Equal(HttpStatusCode.NoContent, (await server.SendAsync(HttpMethod.Delete, "/v1/nodes/sfu-1/drain")).StatusCode);
         Assert.Equal([NodeState.Draining, NodeState.Active], told);
         Assert.Null((await FindAsync(server, "sfu-1")).Drain);
+        await server.Nodes.AnnounceAsync(node);
         await DirectorServer.AssertProblemAsync(await server.SendAsync(HttpMethod.Delete, "/v1/nodes/sfu-1/drain"), HttpStatusCode.NotFound, "not_found");
     }
 
@@ -206,5 +207,57 @@ public class NodeTests
         JoinInfo info = await DirectorServer.ReadAsync<JoinInfo>(await server.SendAsync(HttpMethod.Post, "/v1/join?region=us", token: server.Token()));
         Assert.Equal(("us1", "https://us.example.org/rtc"), (info.Node, info.HubUrl));
         await DirectorServer.AssertProblemAsync(await server.SendAsync(HttpMethod.Post, "/v1/join?region=%20", token: server.Token()), HttpStatusCode.BadRequest, "bad_request");
+    }
+
+    [Fact]
+    public async Task What_gives_its_work_away_by_itself_is_moving_from_the_start_and_waits_where_nobody_has_room()
+    {
+        await using DirectorServer server = await DirectorServer.StartAsync();
+        await server.Nodes.AnnounceAsync(new NodeInfo("g1", NodeRole.Gateway, "", Capacity: 8, Load: 3, Rooms: 3));
+        await server.Nodes.AnnounceAsync(new NodeInfo("g2", NodeRole.Gateway, "", Capacity: 2, Load: 2, Rooms: 2));
+        await server.Nodes.AnnounceAsync(new NodeInfo("s1", NodeRole.Signaling, "http://s1", Load: 5));
+        foreach (string id in (string[])["g1", "s1"])
+            await server.SendAsync(HttpMethod.Post, $"/v1/nodes/{id}/drain");
+
+        Assert.Equal((DrainPhase.Waiting, 3, 3), Left(await FindAsync(server, "g1")));
+        Assert.Equal((DrainPhase.Waiting, 5, 0), Left(await FindAsync(server, "s1")));
+        await server.Nodes.AnnounceAsync(new NodeInfo("g2", NodeRole.Gateway, "", Capacity: 2, Load: 1));
+        await server.Nodes.AnnounceAsync(new NodeInfo("s2", NodeRole.Signaling, "http://s2"));
+        Assert.Equal((DrainPhase.Moving, 3, 3), Left(await FindAsync(server, "g1")));
+        Assert.Equal((DrainPhase.Moving, 5, 0), Left(await FindAsync(server, "s1")));
+        await server.Nodes.AnnounceAsync(new NodeInfo("g1", NodeRole.Gateway, "", Capacity: 8));
+        Assert.Equal((DrainPhase.Drained, 0, 0), Left(await FindAsync(server, "g1")));
+
+        static (DrainPhase, int, int) Left(NodeDescription node) => (node.Drain!.Phase, node.Drain.SessionsLeft, node.Drain.RoomsLeft);
+    }
+
+    [Fact]
+    public async Task A_draining_director_answers_but_says_that_it_is_not_ready()
+    {
+        await using DirectorServer server = await DirectorServer.StartAsync();
+        await server.AnnounceNodeAsync();
+        NodeStanding standing = server.Services.GetRequiredService<NodeStandings>()[NodeRole.Director];
+        Assert.Equal(HttpStatusCode.OK, (await server.SendAsync(HttpMethod.Get, "/readyz")).StatusCode);
+        standing.Set(NodeState.Draining);
+        await DirectorServer.AssertProblemAsync(await server.SendAsync(HttpMethod.Get, "/readyz"), HttpStatusCode.ServiceUnavailable, "not_ready");
+        Assert.Equal(HttpStatusCode.OK, (await server.SendAsync(HttpMethod.Get, "/healthz")).StatusCode);
+        Assert.Equal(HttpStatusCode.OK, (await server.SendAsync(HttpMethod.Post, "/v1/join", token: server.Token())).StatusCode);
+        standing.Set(NodeState.Active);
+        Assert.Equal(HttpStatusCode.OK, (await server.SendAsync(HttpMethod.Get, "/readyz")).StatusCode);
+    }
+
+    [Fact]
+    public async Task A_node_that_drains_although_no_order_says_so_is_woken_too()
+    {
+        await using DirectorServer server = await DirectorServer.StartAsync();
+        await server.Nodes.AnnounceAsync(new NodeInfo("g1", NodeRole.Gateway, "", State: NodeState.Draining));
+        var told = new List<NodeState>();
+        await server.Bus.RespondAsync<SetNodeState, Pong>(NodeSubjects.State(NodeRole.Gateway, "g1"), (set, _) =>
+        {
+            told.Add(set.State);
+            return ValueTask.FromResult(new Pong("g1", set.State));
+        });
+        Assert.Equal(HttpStatusCode.NoContent, (await server.SendAsync(HttpMethod.Delete, "/v1/nodes/g1/drain")).StatusCode);
+        Assert.Equal([NodeState.Active], told);
     }
 }

@@ -71,6 +71,9 @@ internal sealed class CaptionTrack : ITrackAudioSink, IUtteranceSink, IDisposabl
         _interimSamples = (int)(recognizer.Traits.InterimInterval.TotalSeconds * TrackDecoder.SampleRate);
     }
 
+    /// <summary>Somebody is speaking: an utterance has begun and not ended.</summary>
+    public bool IsSpeaking => _segmenter.IsOpen;
+
     /// <summary>When <see cref="HandleTimeout"/> has something to do.</summary>
     public Instant NextTimeout => Instant.Min(
         _jitter.NextTimeout, _segmenter.IsOpen && _lastArrival != Instant.Never ? _lastArrival + _options.IdleClose : Instant.Never);

@@ -29,6 +29,7 @@ internal sealed class TrackWorker
     private long _nextTimeout = long.MaxValue;
     private volatile bool _completing;
     private volatile bool _abandoned;
+    private volatile bool _leaving;
 
     public TrackWorker(CaptionTrack track, CaptionWorkers workers, TimeProvider clock, GatewayMetrics metrics)
     {
@@ -82,6 +83,13 @@ internal sealed class TrackWorker
         Schedule();
     }
 
+    /// <summary>Ends where nobody speaks: what is being said is heard to its end, and all that follows is left to whoever goes on with the track.</summary>
+    public void CompleteAtPause()
+    {
+        _leaving = true;
+        Schedule();
+    }
+
     /// <summary>Ends without another word.</summary>
     public void Abandon()
     {
@@ -119,7 +127,9 @@ internal sealed class TrackWorker
             bool drained = Drain();
             if (drained)
                 _track.HandleTimeout(Instant.Of(_clock));
-            if (drained && _completing)
+            if (IsAtPause)
+                End();
+            else if (drained && _completing)
                 Finish();
             Interlocked.Exchange(ref _nextTimeout, _track.NextTimeout.Ticks);
             if (_track.RecognitionTicks > ticksBefore)
@@ -139,9 +149,11 @@ internal sealed class TrackWorker
         }
     }
 
+    private bool IsAtPause => _leaving && !_track.IsSpeaking;
+
     private bool Drain()
     {
-        for (int i = 0; i < Quantum && !_abandoned; i++)
+        for (int i = 0; i < Quantum && !_abandoned && !IsAtPause; i++)
         {
             if (!_queue.TryDequeue(out Packet packet))
                 return true;

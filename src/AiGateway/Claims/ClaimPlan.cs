@@ -18,6 +18,9 @@ internal sealed class ClaimPlan(Func<double> random)
     private readonly Dictionary<string, Instant> _free = new(StringComparer.Ordinal);
     private TimeSpan _handicap;
 
+    /// <summary>Head start of all others: a gateway that is being drained takes only what nobody else does.</summary>
+    public TimeSpan Reluctance { get; set; }
+
     /// <summary>How this gateway stands among the others.</summary>
     /// <param name="roomsLeftElsewhere">Of each other gateway that takes rooms: how many more.</param>
     public void Rank(int load, int capacity, IEnumerable<int> roomsLeftElsewhere)
@@ -41,14 +44,14 @@ internal sealed class ClaimPlan(Func<double> random)
     public void Remove(string room) => _free.Remove(room);
 
     /// <summary>When the next room is due.</summary>
-    public Instant Next => _free.Count == 0 ? Instant.Never : _free.Values.Min() + _handicap;
+    public Instant Next => _free.Count == 0 ? Instant.Never : _free.Values.Min() + _handicap + Reluctance;
 
     /// <summary>A room to try now; it is forgotten until it is seen free again.</summary>
     public bool TryTake(Instant now, out string room)
     {
         foreach ((string candidate, Instant since) in _free)
         {
-            if (since + _handicap > now)
+            if (since + _handicap + Reluctance > now)
                 continue;
             room = candidate;
             return _free.Remove(candidate);

@@ -104,7 +104,7 @@ internal sealed partial class RoomLease : IAsyncDisposable
     /// <summary>Somebody else sends captions into the room. While our lease holds that is the last of a former one; after that it is the next.</summary>
     public void OnForeignCaption()
     {
-        if (!IsValid)
+        if (!IsValid && Volatile.Read(ref _disposed) == 0)
             Lose();
     }
 

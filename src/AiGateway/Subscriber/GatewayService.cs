@@ -39,6 +39,9 @@ internal sealed partial class GatewayService(
     /// <summary>A room that could not be joined from here is left to others for this long.</summary>
     private static readonly TimeSpan GiveUpTime = TimeSpan.FromSeconds(10);
 
+    /// <summary>While it is drained, a gateway takes only rooms that nobody else took in this time.</summary>
+    private static readonly TimeSpan Reluctance = TimeSpan.FromSeconds(3);
+
     private readonly Dictionary<string, TranscriptionState> _wanted = new(StringComparer.Ordinal);
     private readonly Dictionary<string, RoomWorker> _workers = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Task> _leaving = new(StringComparer.Ordinal);
@@ -46,6 +49,7 @@ internal sealed partial class GatewayService(
     private readonly Dictionary<string, Instant> _givenUp = new(StringComparer.Ordinal);
     private readonly HashSet<(string Engine, string Language)> _warmed = [];
     private readonly ClaimPlan _plan = new(Random.Shared.NextDouble);
+    private readonly RoomHandOvers _handOvers = new();
     private readonly Channel<ClusterReconnected> _returns = Channel.CreateUnbounded<ClusterReconnected>();
     private volatile TaskCompletionSource _woken = NewSignal();
     private NodeAnnouncer? _announcer;
@@ -67,6 +71,8 @@ internal sealed partial class GatewayService(
         _announcer = new NodeAnnouncer(Describe, cluster.Nodes, cluster.Bus, cluster.Connection, cluster.Heartbeat, services.Clock, log);
         using var holders = new HolderWatch(options.Node, cluster.Watcher, cluster.Leases, Wake);
         _holders = holders;
+        var released = Channel.CreateBounded<string>(new BoundedChannelOptions(MaxPending) { FullMode = BoundedChannelFullMode.DropOldest });
+        _announcer.Standing.Changed += Wake;
         cluster.Connection.Reconnected += OnReconnected;
         try
         {
@@ -76,6 +82,15 @@ internal sealed partial class GatewayService(
                 (activity, _) =>
                 {
                     activities.Writer.TryWrite(activity);
+                    Wake();
+                    return ValueTask.CompletedTask;
+                },
+                stoppingToken).ConfigureAwait(false);
+            await using IAsyncDisposable releases = await cluster.Bus.SubscribeAsync<RoomReleased>(
+                ClaimSubjects.Released,
+                (told, _) =>
+                {
+                    released.Writer.TryWrite(told.Room);
                     Wake();
                     return ValueTask.CompletedTask;
                 },
@@ -95,7 +110,14 @@ internal sealed partial class GatewayService(
                 // After the look: what was told since it began is newer than what it saw.
                 while (activities.Reader.TryRead(out RoomActivity? activity))
                     Apply(activity);
+                while (released.Reader.TryRead(out string? room))
+                {
+                    if (_wanted.ContainsKey(room) && IsFree(room))
+                        _plan.Add(Now, room);
+                }
+
                 Reap();
+                HandOver();
                 await ClaimAsync(stoppingToken).ConfigureAwait(false);
                 await SleepAsync(Instant.Min(nextLook, _plan.Next) - Now, stoppingToken).ConfigureAwait(false);
             }
@@ -121,7 +143,7 @@ internal sealed partial class GatewayService(
 
     private NodeInfo Describe() => new(
         options.Node, NodeRole.Gateway, "", options.Region, options.Capacity, Volatile.Read(ref _load),
-        typeof(GatewayService).Assembly.GetName().Version?.ToString(3) ?? "");
+        typeof(GatewayService).Assembly.GetName().Version?.ToString(3) ?? "", Rooms: Volatile.Read(ref _load));
 
     private void OnReconnected(ClusterReconnected reconnected)
     {
@@ -216,6 +238,7 @@ internal sealed partial class GatewayService(
         }
 
         HashSet<string> taken = [.. held.Where(lease => lease.Owner != options.Node).Select(lease => lease.Name[RoomLease.Prefix.Length..])];
+        _handOvers.OnTaken(taken);
         _plan.Update(now, _wanted.Keys.Where(room => !taken.Contains(room) && IsFree(room)).ToHashSet(StringComparer.Ordinal));
     }
 
@@ -265,6 +288,7 @@ internal sealed partial class GatewayService(
         _absent.Remove(room);
         _givenUp.Remove(room);
         _plan.Remove(room);
+        _handOvers.Remove(room);
         Leave(room);
     }
 
@@ -280,7 +304,11 @@ internal sealed partial class GatewayService(
     private void Reap()
     {
         foreach (string done in _leaving.Where(pair => pair.Value.IsCompleted).Select(pair => pair.Key).ToArray())
+        {
             _leaving.Remove(done);
+            CountLoad();
+        }
+
         foreach (string over in _givenUp.Where(pair => pair.Value <= Now).Select(pair => pair.Key).ToArray())
             _givenUp.Remove(over);
         foreach ((string room, RoomWorker worker) in _workers.Where(pair => pair.Value.Completion.IsCompleted).ToArray())
@@ -293,10 +321,40 @@ internal sealed partial class GatewayService(
         }
     }
 
+    /// <summary>Gives rooms away while this gateway is drained, as far as others have room.</summary>
+    private void HandOver()
+    {
+        if (_announcer is not { Standing: { IsDraining: true } standing })
+        {
+            _handOvers.Clear();
+            return;
+        }
+
+        if (_failing || !cluster.Connection.IsConnected)
+            return;
+        TimeSpan? left = standing.Deadline - services.Clock.GetUtcNow();
+        foreach (string room in _handOvers.Choose(Now, _workers.Keys, _roomsLeftElsewhere.Sum(rooms => Math.Max(0, rooms)), left))
+            _workers[room].HandOver(RoomHandOvers.Patience(left));
+    }
+
+    private async Task TellReleasedAsync(string room)
+    {
+        try
+        {
+            await cluster.Bus.PublishAsync(ClaimSubjects.Released, new RoomReleased(room)).ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            // Others find it at their next look.
+            LogNotTold(log, room, e.Message);
+        }
+    }
+
     private async Task ClaimAsync(CancellationToken cancellationToken)
     {
-        if (_announcer?.State == NodeState.Draining || Now < _claimFrom)
+        if (Now < _claimFrom)
             return;
+        _plan.Reluctance = _announcer?.State == NodeState.Draining ? Reluctance : TimeSpan.Zero;
         Rank();
         while (_plan.TryTake(Now, out string room))
         {
@@ -317,9 +375,16 @@ internal sealed partial class GatewayService(
                     room, cluster.Leases, services.Transcripts, options, services.Clock, services.Log, cancellationToken).ConfigureAwait(false);
                 if (lease is null)
                     continue;
-                var worker = new RoomWorker(lease, settings, options, services, recognizers, cluster.Rooms);
+                var worker = new RoomWorker(lease, settings, options, services, recognizers, cluster.Rooms, released => _ = TellReleasedAsync(released));
                 _ = worker.Completion.ContinueWith(_ => Wake(), TaskScheduler.Default);
                 _workers[room] = worker;
+                if (_handOvers.Remove(room))
+                {
+                    // There was less room elsewhere than it seemed.
+                    _handOvers.Rest(Now);
+                    LogTakenBack(log, room);
+                }
+
                 services.Metrics.RoomsClaimed.Add(1);
                 CountLoad();
                 Rank();
@@ -336,12 +401,18 @@ internal sealed partial class GatewayService(
 
     private void CountLoad()
     {
-        Volatile.Write(ref _load, _workers.Count);
+        Volatile.Write(ref _load, _workers.Count + _leaving.Count);
         _announcer?.Changed();
     }
 
     [LoggerMessage(6401, LogLevel.Warning, "The room directory does not answer; captioned rooms go on")]
     private static partial void LogNoDirectory(ILogger logger, Exception error);
+
+    [LoggerMessage(6408, LogLevel.Warning, "No other gateway took room {Room} that was to be handed over: it stays here for a while")]
+    private static partial void LogTakenBack(ILogger logger, string room);
+
+    [LoggerMessage(6409, LogLevel.Debug, "The other gateways were not told that room {Room} is free: {Reason}")]
+    private static partial void LogNotTold(ILogger logger, string room, string reason);
 
     [LoggerMessage(6407, LogLevel.Debug, "Engine {Engine} was not loaded ahead: {Reason}")]
     private static partial void LogNotWarmed(ILogger logger, string engine, string reason);

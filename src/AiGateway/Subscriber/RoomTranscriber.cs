@@ -50,6 +50,7 @@ internal sealed partial class RoomTranscriber : IRoomObserver, ICaptionSink, IAs
     private volatile CaptionOutbox? _outbox;
     private IRoomConnection? _connection;
     private volatile bool _stopping;
+    private bool _flushed;
 
     private RoomTranscriber(TranscriberServices services, TranscriptionTask task, TimeSpan flushTimeout)
     {
@@ -151,9 +152,37 @@ internal sealed partial class RoomTranscriber : IRoomObserver, ICaptionSink, IAs
         LogUtteranceFailed(_services.Log, track, Room, error);
     }
 
+    /// <summary>
+    /// Comes to an end such that another gateway can go on: every track ends where its speaker pauses, and who speaks on and on is cut after a
+    /// while. When this returns, all is said and delivered that will be; the room is still to be left.
+    /// </summary>
+    /// <param name="patience">How long speakers are waited for.</param>
+    /// <param name="hurry">Ends the waiting.</param>
+    public async Task HandOverAsync(TimeSpan patience, CancellationToken hurry)
+    {
+        _stopping = true;
+        TrackIntake[] tracks = [.. _tracks.Values];
+        foreach (TrackIntake intake in tracks)
+            intake.CompleteAtPause();
+        await Task.WhenAny(Task.WhenAll(tracks.Select(intake => intake.Completion)), Task.Delay(patience, _services.Clock, hurry)).ConfigureAwait(false);
+        await FlushAsync().ConfigureAwait(false);
+    }
+
     /// <summary>Flushes the last words, delivers them, and leaves. Where the room is another gateway's, it leaves without a word.</summary>
     public async ValueTask DisposeAsync()
     {
+        await FlushAsync().ConfigureAwait(false);
+        if (_connection is { } connection)
+            await connection.DisposeAsync().ConfigureAwait(false);
+        _closed.TrySetResult("left");
+        _leaving.Dispose();
+    }
+
+    private async Task FlushAsync()
+    {
+        if (_flushed)
+            return;
+        _flushed = true;
         _stopping = true;
         bool lost = _task.Lease.Right == PublishRight.Lost;
         foreach (TrackIntake intake in _tracks.Values)
@@ -176,11 +205,6 @@ internal sealed partial class RoomTranscriber : IRoomObserver, ICaptionSink, IAs
             await outbox.CompleteAsync(_flushTimeout).ConfigureAwait(false);
             await outbox.DisposeAsync().ConfigureAwait(false);
         }
-
-        if (_connection is { } connection)
-            await connection.DisposeAsync().ConfigureAwait(false);
-        _closed.TrySetResult("left");
-        _leaving.Dispose();
     }
 
     /// <summary>Becomes the transcript's writer, and then reads what was written: nobody else's final can come after that.</summary>

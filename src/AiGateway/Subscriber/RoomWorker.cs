@@ -28,11 +28,15 @@ internal sealed partial class RoomWorker : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly ILogger _log;
     private volatile TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Action<string>? _released;
+    private readonly TaskCompletionSource<TimeSpan> _handOver = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile TranscriptionState _settings;
+    private bool _isReleased;
 
+    /// <param name="released">Told, once, that the room is anybody's to claim.</param>
     public RoomWorker(
         RoomLease lease, TranscriptionState settings, AiGatewayOptions options, TranscriberServices services, RecognizerProvider recognizers,
-        IRoomDirectory rooms)
+        IRoomDirectory rooms, Action<string>? released = null)
     {
         _lease = lease;
         _settings = settings;
@@ -40,6 +44,7 @@ internal sealed partial class RoomWorker : IAsyncDisposable
         _services = services;
         _recognizers = recognizers;
         _rooms = rooms;
+        _released = released;
         _log = services.Log;
         Completion = Task.Run(RunAsync);
     }
@@ -64,6 +69,10 @@ internal sealed partial class RoomWorker : IAsyncDisposable
             _changed.TrySetResult();
     }
 
+    /// <summary>Leaves the room to another gateway, at a moment at which that one can go on. <see cref="Completion"/> ends soon.</summary>
+    /// <param name="patience">How long people who are speaking may speak on.</param>
+    public void HandOver(TimeSpan patience) => _handOver.TrySetResult(patience);
+
     /// <summary>Leaves the room.</summary>
     public async ValueTask DisposeAsync()
     {
@@ -79,7 +88,7 @@ internal sealed partial class RoomWorker : IAsyncDisposable
         _ = _lease.Lost.ContinueWith(_ => CancelQuietly(ended), TaskScheduler.Default);
         TimeSpan retry = FirstRetry;
         int failures = 0;
-        while (!end.IsCancellationRequested && failures < MaxFailures)
+        while (!end.IsCancellationRequested && failures < MaxFailures && !_handOver.Task.IsCompleted)
         {
             _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
             try
@@ -108,17 +117,29 @@ internal sealed partial class RoomWorker : IAsyncDisposable
                 LogFailed(_log, Room, e);
             }
 
-            await Task.WhenAny(Task.Delay(retry, _services.Clock, end), _changed.Task).ConfigureAwait(false);
+            if (_handOver.Task.IsCompleted)
+                break;
+            await Task.WhenAny(Task.Delay(retry, _services.Clock, end), _changed.Task, _handOver.Task).ConfigureAwait(false);
             retry = retry * 2 < LastRetry ? retry * 2 : LastRetry;
         }
 
         GaveUp = failures >= MaxFailures;
         if (_lease.Right == PublishRight.Lost)
             _services.Metrics.RoomsLost.Add(1);
-        await _lease.DisposeAsync().ConfigureAwait(false);
+        await ReleaseAsync().ConfigureAwait(false);
     }
 
-    /// <summary>One stay in the room: until stopped, thrown out, changed, or the room is lost.</summary>
+    private async Task ReleaseAsync()
+    {
+        if (_isReleased)
+            return;
+        _isReleased = true;
+        await _lease.DisposeAsync().ConfigureAwait(false);
+        if (_lease.Right != PublishRight.Lost)
+            _released?.Invoke(Room);
+    }
+
+    /// <summary>One stay in the room: until stopped, thrown out, changed, handed over, or the room is lost.</summary>
     private async Task CaptionAsync(CancellationToken end)
     {
         TranscriptionState settings = _settings;
@@ -131,17 +152,25 @@ internal sealed partial class RoomWorker : IAsyncDisposable
             await ReportAsync(choice.Recognizer.Name, choice.Notice).ConfigureAwait(false);
             _services.Metrics.Rooms.Add(1);
             LogStarted(_log, Room, choice.Recognizer.Name);
-            await Task.WhenAny(transcriber.Closed, _changed.Task, Task.Delay(Timeout.InfiniteTimeSpan, end)).ConfigureAwait(false);
+            await Task.WhenAny(transcriber.Closed, _changed.Task, _handOver.Task, Task.Delay(Timeout.InfiniteTimeSpan, end)).ConfigureAwait(false);
             _services.Metrics.Rooms.Add(-1);
             if (transcriber.Closed.IsCompleted)
                 LogLeft(_log, Room, await transcriber.Closed.ConfigureAwait(false));
             else if (_stop.IsCancellationRequested)
                 LogStopped(_log, Room);
+            else if (_handOver.Task.IsCompleted && _lease.Right != PublishRight.Lost)
+            {
+                await transcriber.HandOverAsync(await _handOver.Task.ConfigureAwait(false), end).ConfigureAwait(false);
+
+                // Before goodbyes are said: the next one need not wait for those.
+                await ReleaseAsync().ConfigureAwait(false);
+                LogHandedOver(_log, Room);
+            }
         }
         finally
         {
             await transcriber.DisposeAsync().ConfigureAwait(false);
-            if (_lease.Right != PublishRight.Lost)
+            if (_lease.Right != PublishRight.Lost && !_isReleased)
                 await ReportAsync(null, null).ConfigureAwait(false);
         }
     }
@@ -177,6 +206,9 @@ internal sealed partial class RoomWorker : IAsyncDisposable
 
     [LoggerMessage(6302, LogLevel.Information, "Captioning of room {Room} is switched off")]
     private static partial void LogStopped(ILogger logger, string room);
+
+    [LoggerMessage(6310, LogLevel.Information, "Room {Room} is left to another gateway")]
+    private static partial void LogHandedOver(ILogger logger, string room);
 
     [LoggerMessage(6303, LogLevel.Information, "The gateway is out of room {Room}: {Reason}")]
     private static partial void LogLeft(ILogger logger, string room, string reason);

@@ -110,6 +110,22 @@ internal sealed class TrackIntake
         }
     }
 
+    /// <summary>What is being said is captioned to its end; all that follows is left to whoever goes on with the track.</summary>
+    public void CompleteAtPause()
+    {
+        lock (_lock)
+        {
+            if (_held is null)
+            {
+                _worker.CompleteAtPause();
+                return;
+            }
+        }
+
+        // It has not begun: all of it is the other's.
+        Abandon();
+    }
+
     /// <summary>Nothing more is to be said, not even what is there.</summary>
     public void Abandon()
     {

@@ -19,6 +19,7 @@ public sealed partial class NodeAnnouncer : IHostedService, IAsyncDisposable, ID
     private readonly IMessageBus _bus;
     private readonly IClusterConnection _connection;
     private readonly NodeHeartbeat _heartbeat;
+    private readonly NodeStanding _standing;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly string _instance = RandomNumberGenerator.GetHexString(16, lowercase: true);
@@ -27,24 +28,27 @@ public sealed partial class NodeAnnouncer : IHostedService, IAsyncDisposable, ID
     private readonly List<IAsyncDisposable> _responders = [];
     private volatile TaskCompletionSource _changed = NewSignal();
     private Task _loop = Task.CompletedTask;
-    private volatile NodeState _state;
     private bool _failing;
     private NodeInfo? _announced;
 
     /// <param name="describe">The node as it is now; called at every announcement. Its role and id never change, its state is this object's.</param>
+    /// <param name="standing">Where the state is kept; null for one of its own.</param>
     public NodeAnnouncer(
         Func<NodeInfo> describe, INodeDirectory nodes, IMessageBus bus, IClusterConnection connection, NodeHeartbeat heartbeat,
-        TimeProvider time, ILogger logger)
+        TimeProvider time, ILogger logger, NodeStanding? standing = null)
     {
         (_describe, _nodes, _bus, _connection, _heartbeat, _time, _logger) = (describe, nodes, bus, connection, heartbeat, time, logger);
+        _standing = standing ?? new NodeStanding();
     }
 
     /// <summary>Told when the state was changed (by <see cref="NodeSubjects.State"/> or <see cref="SetState"/>).</summary>
     public event Action<NodeState>? StateChanged;
 
-    public NodeState State => _state;
+    public NodeState State => _standing.State;
 
-    /// <summary>An announcer from the services of <c>AddInProcessCluster</c> or <c>AddRedisCluster</c>.</summary>
+    public NodeStanding Standing => _standing;
+
+    /// <summary>An announcer from the services of <c>AddInProcessCluster</c> or <c>AddRedisCluster</c>; the role's standing is in <see cref="NodeStandings"/>.</summary>
     public static NodeAnnouncer Create(IServiceProvider services, Func<NodeInfo> describe) => new(
         describe,
         services.GetRequiredService<INodeDirectory>(),
@@ -52,7 +56,8 @@ public sealed partial class NodeAnnouncer : IHostedService, IAsyncDisposable, ID
         services.GetRequiredService<IClusterConnection>(),
         services.GetRequiredService<NodeHeartbeat>(),
         services.GetRequiredService<TimeProvider>(),
-        services.GetRequiredService<ILogger<NodeAnnouncer>>());
+        services.GetRequiredService<ILogger<NodeAnnouncer>>(),
+        services.GetRequiredService<NodeStandings>()[describe().Role]);
 
     /// <summary>Begins to answer and to announce. A Redis that is away just now does not fail it.</summary>
     public async Task StartAsync(CancellationToken cancellationToken)
@@ -64,7 +69,7 @@ public sealed partial class NodeAnnouncer : IHostedService, IAsyncDisposable, ID
             NodeSubjects.State(node.Role, node.Id),
             async (request, token) =>
             {
-                SetState(request.State);
+                SetState(request.State, request.Deadline);
                 await AnnounceAsync(token).ConfigureAwait(false);
                 return Answer(node);
             },
@@ -78,14 +83,19 @@ public sealed partial class NodeAnnouncer : IHostedService, IAsyncDisposable, ID
     public void Changed() => _changed.TrySetResult();
 
     /// <summary>Sets the state and announces it soon.</summary>
-    public void SetState(NodeState state)
+    /// <param name="deadline">By when a draining node is to be empty.</param>
+    public void SetState(NodeState state, DateTimeOffset? deadline = null)
     {
-        if (_state == state)
+        NodeState before = _standing.State;
+        if (!_standing.Set(state, deadline))
             return;
 
-        _state = state;
-        LogState(_describe().Id, state);
-        StateChanged?.Invoke(state);
+        if (state != before)
+        {
+            LogState(_describe().Id, state);
+            StateChanged?.Invoke(state);
+        }
+
         Changed();
     }
 
@@ -139,7 +149,7 @@ public sealed partial class NodeAnnouncer : IHostedService, IAsyncDisposable, ID
 
     private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    private Pong Answer(NodeInfo node) => new(node.Id, _state, _instance);
+    private Pong Answer(NodeInfo node) => new(node.Id, _standing.State, _instance);
 
     private void OnReconnected(ClusterReconnected reconnected) => Changed();
 
@@ -171,7 +181,7 @@ public sealed partial class NodeAnnouncer : IHostedService, IAsyncDisposable, ID
             if (_stopping.IsCancellationRequested)
                 return;
 
-            NodeInfo node = _describe() with { State = _state };
+            NodeInfo node = _describe() with { State = _standing.State, DrainDeadline = _standing.Deadline };
             _announced = node;
             await _nodes.AnnounceAsync(node, cancellationToken).ConfigureAwait(false);
             _failing = false;

@@ -16,5 +16,6 @@ public sealed record Ping;
 /// <param name="Instance">Chosen at random at the start of the process: a node that comes back under its name with another one has forgotten everything.</param>
 public sealed record Pong(string NodeId, NodeState State, string? Instance = null);
 
-/// <summary>Asks a node to take nothing new any more, or to take new sessions again.</summary>
-public sealed record SetNodeState(NodeState State);
+/// <summary>Asks a node to take nothing new any more and to give away what it has, or to take new sessions again.</summary>
+/// <param name="Deadline">By when a draining node is to be empty.</param>
+public sealed record SetNodeState(NodeState State, DateTimeOffset? Deadline = null);

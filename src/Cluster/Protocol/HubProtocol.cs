@@ -32,7 +32,24 @@ public static class HubMethods
 
     /// <summary><see cref="ActiveSpeakers"/>; not numbered.</summary>
     public const string Speakers = "speakers";
+
+    /// <summary><see cref="Protocol.GoAway"/>.</summary>
+    public const string GoAway = "goAway";
+
+    /// <summary>The hub of a signalling node by the address that it announced; null where clients cannot use that.</summary>
+    public static string? UrlOf(string address)
+    {
+        if (!Uri.TryCreate(address, UriKind.Absolute, out Uri? url) || url.Scheme is not ("http" or "https"))
+            return null;
+
+        string origin = address.TrimEnd('/');
+        return origin.EndsWith(Path, StringComparison.Ordinal) ? origin : origin + Path;
+    }
 }
+
+/// <summary>The signalling node is being drained: resume the session at another one, and then close this connection. Media is not touched.</summary>
+/// <param name="HubUrls">Where to, the best first.</param>
+public sealed record GoAway(IReadOnlyList<string> HubUrls);
 
 /// <param name="Token">Access token. It travels in the message, not in the URL, so that it reaches no access log.</param>
 /// <param name="Kinds">Kinds of media this client wants; null for both. A gateway asks for audio only.</param>

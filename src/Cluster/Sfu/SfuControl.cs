@@ -35,13 +35,19 @@ public static class SfuSubjects
     public static string Speakers(string room) => $"sfu.speakers.{room}";
 }
 
-/// <summary>Creates a session on the node. Idempotent by session id.</summary>
+/// <summary>
+/// Creates a session on the node. Idempotent by session id. Error codes: "room_full", <see cref="NodeDraining"/>, "relay_refused", "unavailable".
+/// </summary>
 /// <param name="AutoSubscribe">Assign the room's tracks to free receive transceivers without being asked.</param>
 /// <param name="OnlyParticipant">WHEP: only this publisher's tracks; "*" for whoever publishes first.</param>
 /// <param name="Relay">A ticket signed with the cluster's key: the session is another SFU node's link.</param>
 public sealed record OpenSession(
     string SessionId, string Room, string Participant, Grants Grants, bool AutoSubscribe = true, string? OnlyParticipant = null,
-    IReadOnlyList<TrackKind>? Kinds = null, string? Relay = null);
+    IReadOnlyList<TrackKind>? Kinds = null, string? Relay = null)
+{
+    /// <summary>The node is being drained and takes no new sessions: choose another one.</summary>
+    public const string NodeDraining = "node_draining";
+}
 
 public sealed record Ack;
 

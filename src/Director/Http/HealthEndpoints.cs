@@ -16,18 +16,22 @@ internal static class HealthEndpoints
     {
         endpoints.MapGet("/healthz", () => Results.Ok(new Health("ok")))
             .Produces<Health>().WithTags("Health").WithSummary("Liveness: the process answers");
-        endpoints.MapGet("/readyz", async (HttpContext http, IClusterConnection connection, IStateStore state, INodeDirectory nodes) =>
-                await ProblemAsync(connection, state, nodes, http.RequestAborted) is { } problem
+        endpoints.MapGet("/readyz", async (HttpContext http, IClusterConnection connection, IStateStore state, INodeDirectory nodes, NodeStandings standings) =>
+                await ProblemAsync(connection, state, nodes, standings[NodeRole.Director], http.RequestAborted) is { } problem
                     ? throw new ApiProblem(StatusCodes.Status503ServiceUnavailable, "not_ready", problem)
                     : Results.Ok(new Health("ready")))
             .AddEndpointFilter(ApiFilter.AnswerProblemsAsync)
             .Produces<Health>().ProducesProblem(StatusCodes.Status503ServiceUnavailable)
-            .WithTags("Health").WithSummary("Readiness: the state store answers and there is a media server");
+            .WithTags("Health").WithSummary("Readiness: the state store answers, there is a media server, and this Director is not being drained");
     }
 
     private static async Task<string?> ProblemAsync(
-        IClusterConnection connection, IStateStore state, INodeDirectory nodes, CancellationToken cancellationToken)
+        IClusterConnection connection, IStateStore state, INodeDirectory nodes, NodeStanding standing, CancellationToken cancellationToken)
     {
+        // Requests that come all the same are answered: it is load balancers that should leave.
+        if (standing.IsDraining)
+            return "This Director is being drained; another one answers.";
+
         if (!connection.IsConnected)
             return "Redis does not answer. Calls go on; nobody can join until it is back.";
 

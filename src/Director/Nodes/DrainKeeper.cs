@@ -7,15 +7,16 @@ using Transcribe.Cluster.State;
 namespace Transcribe.Director.Nodes;
 
 /// <summary>
-/// Sees drain orders through: tells a node again that missed the order, moves what is left at the deadline, a few rooms at a time, and
-/// forgets the order when the node is gone. One Director does it at a time; it keeps nothing that another could not find again.
+/// Sees drain orders through: tells a node again that missed the order, or that it was withdrawn; moves what is left on an SFU node at the
+/// deadline, a few rooms at a time (signalling nodes and gateways give away what they have by themselves); forgets the order when the node
+/// is gone. One Director does it at a time; it keeps nothing that another could not find again.
 /// </summary>
 internal sealed partial class DrainKeeper(
     DrainStore drains,
     NodeCommander commander,
     INodeDirectory nodes,
     INodeSelector placement,
-    ILeaseStore leases,
+    DirectorLeases leases,
     DirectorOptions options,
     TimeProvider time,
     ILogger<DrainKeeper> log) : BackgroundService
@@ -63,11 +64,11 @@ internal sealed partial class DrainKeeper(
 
     internal async Task RunOnceAsync(CancellationToken cancellationToken)
     {
-        IReadOnlyList<(StateEntry Entry, Drain Drain)> orders = await drains.ListAsync(cancellationToken);
+        IReadOnlyList<(StateEntry Entry, Drain Drain)> orders = await drains.ListAllAsync(cancellationToken);
         foreach (string forgotten in _moving.Keys.Except(orders.Select(order => order.Entry.Key)).ToArray())
             _moving.Remove(forgotten);
 
-        if (orders.Count == 0 || await leases.TryAcquireAsync(LeaseName, options.NodeId, LeaseLifetime, cancellationToken) is null)
+        if (orders.Count == 0 || await leases.TryAcquireAsync(LeaseName, LeaseLifetime, cancellationToken) is null)
             return;
 
         foreach (IGrouping<NodeRole, (StateEntry Entry, Drain Drain)> role in orders.GroupBy(order => order.Drain.Role))
@@ -91,14 +92,22 @@ internal sealed partial class DrainKeeper(
             return;
         }
 
+        if (drain.Withdrawn)
+        {
+            if (node.State == NodeState.Active || await commander.TellActiveAsync(drain.Role, drain.Id, cancellationToken))
+                await drains.TryDeleteAsync(entry, cancellationToken);
+
+            return;
+        }
+
         if (drain.GoneSince is not null)
         {
             await drains.TryReplaceAsync(entry, drain with { GoneSince = null }, cancellationToken);
             return;
         }
 
-        if (node.State != NodeState.Draining)
-            await commander.TellAsync(drain.Role, drain.Id, NodeState.Draining, cancellationToken);
+        if (node.State != NodeState.Draining || node.DrainDeadline != drain.Deadline)
+            await commander.TellAsync(drain, cancellationToken);
 
         bool elsewhere = living.Any(other => other.Id != drain.Id && other.State == NodeState.Active);
         if (drain.Role != NodeRole.Sfu || node.Load == 0 || now < drain.Deadline || !elsewhere)

@@ -17,7 +17,7 @@ internal sealed class HubUrls(DirectorOptions options, ISignalingSelector signal
             return (fixedUrl, null);
 
         IReadOnlyList<NodeInfo> nodes = await signaling.ListAsync(region, request.HttpContext.RequestAborted);
-        string[] urls = [.. nodes.Select(HubOf).OfType<string>()];
+        string[] urls = [.. nodes.Select(node => HubMethods.UrlOf(node.Address)).OfType<string>()];
 
         if (urls.Length > 0)
             return (urls[0], urls);
@@ -26,15 +26,5 @@ internal sealed class HubUrls(DirectorOptions options, ISignalingSelector signal
         return connection is InProcessClusterConnection
             ? ($"{request.Scheme}://{request.Host}{request.PathBase}{HubMethods.Path}", null)
             : throw new ApiProblem(StatusCodes.Status503ServiceUnavailable, "unavailable", "No signalling node is there; try again in a moment.");
-    }
-
-    /// <summary>Null for a node that announced no URL that clients can use.</summary>
-    private static string? HubOf(NodeInfo node)
-    {
-        if (!Uri.TryCreate(node.Address, UriKind.Absolute, out Uri? url) || url.Scheme is not ("http" or "https"))
-            return null;
-
-        string address = node.Address.TrimEnd('/');
-        return address.EndsWith(HubMethods.Path, StringComparison.Ordinal) ? address : address + HubMethods.Path;
     }
 }

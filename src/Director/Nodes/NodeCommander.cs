@@ -16,38 +16,49 @@ internal sealed partial class NodeCommander(DrainStore drains, IMessageBus bus, 
         var drain = new Drain(node.Role, node.Id, now, now + deadline, node.Load, by);
         await drains.SetAsync(drain, cancellationToken);
         LogDraining(node.Role, node.Id, by, deadline.TotalSeconds);
-        await TellAsync(node.Role, node.Id, NodeState.Draining, cancellationToken);
+        await TellAsync(drain, cancellationToken);
         return drain;
     }
 
     /// <summary>False where the node is not being drained.</summary>
     public async ValueTask<bool> CancelAsync(NodeRole role, string id, CancellationToken cancellationToken = default)
     {
-        if (!await drains.DeleteAsync(role, id, cancellationToken))
+        if (await drains.TryWithdrawAsync(role, id, cancellationToken) is not { } withdrawn)
             return false;
 
         LogWithdrawn(role, id);
-        await TellAsync(role, id, NodeState.Active, cancellationToken);
+        if (await TellActiveAsync(role, id, cancellationToken))
+            await drains.TryDeleteAsync(withdrawn, cancellationToken);
+
         return true;
     }
 
-    /// <summary>Tells the node. One that does not answer is told again while the order stands (<see cref="DrainKeeper"/>).</summary>
-    public async ValueTask TellAsync(NodeRole role, string id, NodeState state, CancellationToken cancellationToken = default)
+    /// <summary>Tells the node of an order. One that does not answer is told again while the order stands (<see cref="DrainKeeper"/>).</summary>
+    public ValueTask<bool> TellAsync(Drain drain, CancellationToken cancellationToken = default) =>
+        TellAsync(drain.Role, drain.Id, new SetNodeState(NodeState.Draining, drain.Deadline), cancellationToken);
+
+    /// <summary>Tells the node that it is to take new sessions again. False where it does not answer.</summary>
+    public ValueTask<bool> TellActiveAsync(NodeRole role, string id, CancellationToken cancellationToken = default) =>
+        TellAsync(role, id, new SetNodeState(NodeState.Active), cancellationToken);
+
+    private async ValueTask<bool> TellAsync(NodeRole role, string id, SetNodeState order, CancellationToken cancellationToken)
     {
         try
         {
-            await bus.RequestAsync<SetNodeState, Pong>(NodeSubjects.State(role, id), new SetNodeState(state), Timeout, cancellationToken);
+            await bus.RequestAsync<SetNodeState, Pong>(NodeSubjects.State(role, id), order, Timeout, cancellationToken);
+            return true;
         }
         catch (BusException e)
         {
-            LogUnheard(role, id, state, e.Code);
+            LogUnheard(role, id, order.State, e.Code);
+            return false;
         }
     }
 
     public async ValueTask MoveAsync(MoveSessions move, CancellationToken cancellationToken = default) =>
         await bus.PublishAsync(SignalingSubjects.Move, move, cancellationToken);
 
-    [LoggerMessage(4101, LogLevel.Information, "Draining {Role} node {Node}, ordered by {By}; what is left is moved in {Seconds} s")]
+    [LoggerMessage(4101, LogLevel.Information, "Draining {Role} node {Node}, ordered by {By}; it is to be empty in {Seconds} s")]
     private partial void LogDraining(NodeRole role, string node, string by, double seconds);
 
     [LoggerMessage(4102, LogLevel.Information, "{Role} node {Node} takes new sessions again")]

@@ -63,7 +63,21 @@ internal sealed class NodeApi(
         foreach (Drain drain in matching)
             await commander.CancelAsync(drain.Role, drain.Id, http.RequestAborted);
 
-        return matching.Length > 0 ? Results.NoContent() : throw ApiProblem.NotFound($"No node \"{Shown(id)}\" is being drained.");
+        return matching.Length > 0 || await WakeAsync(http, id, wanted) ? Results.NoContent() : throw ApiProblem.NotFound($"No node \"{Shown(id)}\" is being drained.");
+    }
+
+    /// <summary>Nodes that drain although no order says so (any more), as after the store lost its data.</summary>
+    private async ValueTask<bool> WakeAsync(HttpContext http, string id, NodeRole? wanted)
+    {
+        bool any = false;
+        foreach (NodeRole role in Enum.GetValues<NodeRole>().Where(role => wanted is null || role == wanted))
+        {
+            IReadOnlyList<NodeInfo> all = await nodes.ListAsync(role, http.RequestAborted);
+            if (all.Any(node => node.Id == id && node.State == NodeState.Draining))
+                any |= await commander.TellActiveAsync(role, id, http.RequestAborted);
+        }
+
+        return any;
     }
 
     public async Task<IResult> MoveRoomAsync(HttpContext http, string room)
@@ -151,15 +165,16 @@ internal sealed class NodeApi(
         DrainStatus? status = null;
         if (drain is not null)
         {
-            bool late = node.Role == NodeRole.Sfu && time.GetUtcNow() >= drain.Deadline;
-            bool elsewhere = peers.Any(peer => peer.Id != node.Id && peer.State == NodeState.Active);
-            DrainPhase phase = node.Load == 0 ? DrainPhase.Drained : !late ? DrainPhase.Draining : elsewhere ? DrainPhase.Moving : DrainPhase.Waiting;
-            status = new DrainStatus(phase, drain.RequestedAt, drain.Deadline, drain.Sessions, node.Load, drain.By);
+            bool patient = node.Role == NodeRole.Sfu && time.GetUtcNow() < drain.Deadline;
+            bool elsewhere = peers.Any(peer => peer.Id != node.Id && peer.State == NodeState.Active
+                && (peer.Role != NodeRole.Gateway || peer.Load < peer.Capacity));
+            DrainPhase phase = node.Load == 0 ? DrainPhase.Drained : patient ? DrainPhase.Draining : elsewhere ? DrainPhase.Moving : DrainPhase.Waiting;
+            status = new DrainStatus(phase, drain.RequestedAt, drain.Deadline, drain.Sessions, node.Load, node.Rooms, drain.By);
         }
 
         return new NodeDescription(
             node.Id, node.Role, node.Address, node.Region, node.Version, node.State, node.Load, node.Capacity,
-            Math.Round(NodeUtilization.Of(node), 4), node.Rooms, node.Media, node.Limits, status);
+            Math.Round(NodeUtilization.Of(node), 4), node.Rooms, node.Links, node.Media, node.Limits, status);
     }
 }
 
@@ -173,10 +188,10 @@ internal static class NodeEndpoints
         group.MapPost("/nodes/{id}/drain", (HttpContext http, string id, string? role, NodeApi api) => api.DrainAsync(http, id, role))
             .Accepts<DrainRequest>(isOptional: true, "application/json").Produces<NodeDescription>(StatusCodes.Status202Accepted).Refuses(400, 401, 403, 404, 413, 415)
             .WithTags("Nodes").WithSummary("Empty a node")
-            .WithDescription("It takes nothing new at once. At the deadline (300 s unless told otherwise) the sessions that are still on an SFU node are moved to others, a few rooms at a time. role: which node is meant, where several have the id.");
+            .WithDescription("It takes nothing new at once. The sessions that are still on an SFU node at the deadline (300 s unless told otherwise) are moved to others, a few rooms at a time; a signalling node sends its clients to others until the deadline; a gateway hands its rooms over to others that have room, one after the other; a Director leaves its duties to others and says on /readyz that it is not ready. role: which node is meant, where several have the id.");
         group.MapDelete("/nodes/{id}/drain", (HttpContext http, string id, string? role, NodeApi api) => api.CancelDrainAsync(http, id, role))
             .Produces(StatusCodes.Status204NoContent).Refuses(400, 401, 403, 404)
-            .WithTags("Nodes").WithSummary("Withdraw a drain order: the node takes new sessions again");
+            .WithTags("Nodes").WithSummary("Withdraw a drain order: the node keeps what it still has and takes new sessions again");
         group.MapPost("/rooms/{room}/move", (HttpContext http, string room, NodeApi api) => api.MoveRoomAsync(http, room))
             .Accepts<MoveRoomRequest>("application/json").Produces(StatusCodes.Status202Accepted).Refuses(400, 401, 403, 404, 409, 413, 415)
             .WithTags("Nodes").WithSummary("Move a room to another SFU node")

@@ -10,11 +10,10 @@ namespace Transcribe.Director.Provisioning;
 internal sealed partial class ScalingService(
     INodeProvisioner provisioner,
     ProvisioningOptions options,
-    DirectorOptions director,
     INodeDirectory nodes,
     DrainStore drains,
     NodeCommander commander,
-    ILeaseStore leases,
+    DirectorLeases leases,
     IClusterConnection connection,
     TimeProvider time,
     ILogger<ScalingService> log) : BackgroundService
@@ -108,7 +107,7 @@ internal sealed partial class ScalingService(
         if (now - _awayAt < Settling)
             return;
 
-        _lease = await leases.TryAcquireAsync(LeaseName, director.NodeId, LeaseLifetime, cancellationToken);
+        _lease = await leases.TryAcquireAsync(LeaseName, LeaseLifetime, cancellationToken);
         if (_lease is null)
         {
             // What was remembered is another's now.

@@ -46,8 +46,7 @@ public sealed partial class SfuNode
                 await _rooms.SetMutedAsync(muted.Room, muted.Participant, muted.TrackId, muted.Muted).ConfigureAwait(false);
                 break;
             case SessionEnded ended:
-                if (_sessions.TryRemove(ended.SessionId, out SfuWorker? home))
-                    _allocator.Release(ended.Room, home);
+                Forget(ended.SessionId, ended.Room);
                 LogSessionEnded(ended.SessionId, ended.Reason);
                 await _bus.PublishAsync<SfuSessionEvent>(
                     SfuSubjects.SessionEvents(ended.SessionId), new SessionClosed(ended.Reason) { Node = NodeId }).ConfigureAwait(false);
@@ -65,8 +64,9 @@ public sealed partial class SfuNode
     {
         string address = _options.AdvertisedAddresses.Count > 0 ? _options.AdvertisedAddresses[0] : "127.0.0.1";
         var node = new NodeInfo(
-            _options.NodeId, NodeRole.Sfu, $"{address}:{UdpPorts[0]}", _options.Region, _options.Limits.MaxSessions, _sessions.Count,
-            typeof(SfuNode).Assembly.GetName().Version?.ToString(3) ?? "");
+            _options.NodeId, NodeRole.Sfu, $"{address}:{UdpPorts[0]}", _options.Region, _options.Limits.MaxSessions, SessionCount,
+            typeof(SfuNode).Assembly.GetName().Version?.ToString(3) ?? "", Rooms: _allocator.Rooms,
+            Links: LinkCount + (_relay?.Counters.LinksOut ?? 0));
         return _load?.Describe(node) ?? node;
     }
 }

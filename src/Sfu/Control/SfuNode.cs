@@ -31,6 +31,10 @@ public sealed partial class SfuNode : IHostedService, IDisposable
     private readonly TimeProvider _clock;
     private readonly ILogger<SfuNode> _log;
     private readonly ConcurrentDictionary<string, SfuWorker> _sessions = new(StringComparer.Ordinal);
+
+    /// <summary>Those of the sessions that are links of other nodes.</summary>
+    private readonly ConcurrentDictionary<string, byte> _linkSessions = new(StringComparer.Ordinal);
+
     private readonly NodeSpeakers _speakers;
     private readonly List<SfuWorker> _workers = [];
     private IReadOnlyList<WorkerLink> _links = [];
@@ -47,12 +51,13 @@ public sealed partial class SfuNode : IHostedService, IDisposable
 
     public SfuNode(
         SfuOptions options, IMessageBus bus, IRoomDirectory rooms, INodeDirectory nodes, TimeProvider clock, ILogger<SfuNode> log,
-        IClusterConnection? connection = null, NodeHeartbeat? heartbeat = null, IStateStore? state = null, RedisClusterOptions? redis = null)
+        IClusterConnection? connection = null, NodeHeartbeat? heartbeat = null, IStateStore? state = null, RedisClusterOptions? redis = null,
+        NodeStandings? standings = null)
     {
         (_state, _clusterKey, _connection) = (state, options.Relay.ClusterKey ?? redis?.ClusterKey, connection ?? new InProcessClusterConnection());
         (_options, _bus, _rooms, _clock, _log) = (options, bus, rooms, clock, log);
         _announcer = new NodeAnnouncer(
-            Describe, nodes, bus, _connection, heartbeat ?? NodeHeartbeat.Default, clock, log);
+            Describe, nodes, bus, _connection, heartbeat ?? NodeHeartbeat.Default, clock, log, standings?[NodeRole.Sfu]);
         _speakers = new NodeSpeakers(options.NodeId);
     }
 
@@ -62,8 +67,11 @@ public sealed partial class SfuNode : IHostedService, IDisposable
     /// <summary>The UDP ports in use, one per worker; empty before the start.</summary>
     public IReadOnlyList<int> UdpPorts => [.. _workers.Select(w => (int)w.LocalAddress.Port)];
 
-    /// <summary>Sessions on the node now.</summary>
-    public int SessionCount => _sessions.Count;
+    /// <summary>Sessions of participants on the node now.</summary>
+    public int SessionCount => Math.Max(0, _sessions.Count - _linkSessions.Count);
+
+    /// <summary>Links of other nodes to this one now.</summary>
+    public int LinkCount => _linkSessions.Count;
 
     internal IReadOnlyList<SfuWorker> Workers => _workers;
 
@@ -80,10 +88,11 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         for (int i = 0; i < _options.EffectiveWorkers; i++)
             _workers.Add(MakeWorker(i, _options.UdpPort == 0 ? 0 : _options.UdpPort + i, session, local));
         MakeRelay(session, local);
+        var cpu = new WorkerCpu(_workers, _clock);
         _allocator = new WorkerAllocator(
-            _workers, new RoomFirstPlacement(_options.SessionsOfRoomPerWorker), _options.Limits.MaxSessionsPerRoom, _clock);
+            _workers, new RoomFirstPlacement(_options.SessionsOfRoomPerWorker), _options.Limits.MaxSessionsPerRoom, cpu);
         _metrics = new SfuMetrics(_relayWorker is null ? _workers : [.. _workers, _relayWorker], _relay);
-        _load = new NodeLoadMeter(_workers, _options.Limits, _clock);
+        _load = new NodeLoadMeter(_workers, cpu, _options.Limits, _clock);
 
         string node = _options.NodeId;
         await RespondAsync<OpenSession, Ack>(SfuSubjects.Open(node), OpenAsync, cancellationToken).ConfigureAwait(false);
@@ -191,14 +200,18 @@ public sealed partial class SfuNode : IHostedService, IDisposable
     {
         if (_sessions.ContainsKey(request.SessionId))
             return new Ack();
-        if (_sessions.Count >= _options.Limits.MaxSessions)
-            throw new BusException("room_full", $"The node has its {_options.Limits.MaxSessions} sessions already.");
-        SfuWorker worker = Place(request.Room);
+        bool isLink = request.Relay is not null;
+        if (!isLink)
+            RequireRoomForOne();
+        SfuWorker worker = Place(request.Room, isLink);
         if (!_sessions.TryAdd(request.SessionId, worker))
         {
-            _allocator.Release(request.Room, worker);
+            _allocator.Release(request.Room, worker, isLink);
             return new Ack();
         }
+
+        if (isLink)
+            _linkSessions[request.SessionId] = 0;
 
         try
         {
@@ -210,17 +223,32 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         }
         catch
         {
-            if (_sessions.TryRemove(request.SessionId, out _))
-                _allocator.Release(request.Room, worker);
+            Forget(request.SessionId, request.Room);
             throw;
         }
     }
 
-    private SfuWorker Place(string room)
+    /// <summary>Other nodes' links are let in all the same: who is here is heard there, also while the node drains.</summary>
+    private void RequireRoomForOne()
+    {
+        if (_announcer.Standing.IsDraining)
+            throw new BusException(OpenSession.NodeDraining, "The node is being drained and takes no new sessions; another one does.");
+        if (SessionCount >= _options.Limits.MaxSessions)
+            throw new BusException("room_full", $"The node has its {_options.Limits.MaxSessions} sessions already.");
+    }
+
+    private void Forget(string sessionId, string room)
+    {
+        bool isLink = _linkSessions.TryRemove(sessionId, out _);
+        if (_sessions.TryRemove(sessionId, out SfuWorker? home))
+            _allocator.Release(room, home, isLink);
+    }
+
+    private SfuWorker Place(string room, bool isLink)
     {
         try
         {
-            return _allocator.Place(room);
+            return _allocator.Place(room, isLink);
         }
         catch (RoomFullException e)
         {

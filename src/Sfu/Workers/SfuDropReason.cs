@@ -77,9 +77,6 @@ internal sealed class WorkerCounters
     /// <summary>Sessions closed because something inside them threw.</summary>
     public long SessionFaults;
 
-    /// <summary>Microseconds in which the worker's thread did not wait.</summary>
-    public long BusyMicros;
-
     /// <summary>What sessions threw away, those that ended included.</summary>
     public RtcDropTotals SessionDrops { get; } = new();
 

@@ -138,7 +138,6 @@ internal sealed partial class SfuWorker : IDisposable
     internal int RunOnce(TimeSpan longestWait)
     {
         Now = Instant.Of(_options.Clock);
-        Instant awake = Now;
         Volatile.Write(ref _asleep, 0);
         bool more = RunCommands();
         _wheel.Advance(Now);
@@ -156,13 +155,11 @@ internal sealed partial class SfuWorker : IDisposable
             wait = RetryInterval;
         if (wait > TimeSpan.Zero && !FallAsleep())
             wait = TimeSpan.Zero;
-        Counters.BusyMicros += (Instant.Of(_options.Clock) - awake).Ticks / TimeSpan.TicksPerMicrosecond;
         int received = _socket.Receive(_ring, wait);
         if (received == 0)
             return 0;
 
         Now = Instant.Of(_options.Clock);
-        awake = Now;
         for (int i = 0; i < received; i++)
         {
             Span<byte> datagram = _ring.Datagram(i, out TransportPath path);
@@ -179,7 +176,6 @@ internal sealed partial class SfuWorker : IDisposable
 
         ForwardQueued();
         EndTurn();
-        Counters.BusyMicros += (Instant.Of(_options.Clock) - awake).Ticks / TimeSpan.TicksPerMicrosecond;
         return received;
     }
 

@@ -3,7 +3,7 @@ namespace Transcribe.Sfu.Workers;
 /// <summary>What a worker has to do, when a session is to be placed.</summary>
 /// <param name="Sessions">Sessions on it.</param>
 /// <param name="OfRoom">Those of them in the same room.</param>
-/// <param name="Busy">Share of the time in which its thread was busy lately, 0 to 1.</param>
+/// <param name="Busy">CPU share of its thread lately, 0 to 1.</param>
 internal readonly record struct WorkerLoad(int Sessions, int OfRoom, double Busy);
 
 /// <summary>Decides on which worker of the node a new session lives.</summary>
@@ -49,39 +49,47 @@ internal sealed class RoomFirstPlacement(int sessionsPerWorker, double busyAbove
 }
 
 /// <summary>Counts the sessions of each room on each worker, and places new ones. For any thread.</summary>
-internal sealed class WorkerAllocator(IReadOnlyList<SfuWorker> workers, IWorkerPlacement placement, int maxPerRoom, TimeProvider clock)
+internal sealed class WorkerAllocator(IReadOnlyList<SfuWorker> workers, IWorkerPlacement placement, int maxPerRoom, WorkerCpu cpu)
 {
-    private static readonly TimeSpan SampleInterval = TimeSpan.FromMilliseconds(500);
-
     private readonly Lock _lock = new();
     private readonly int[] _sessions = new int[workers.Count];
-    private readonly double[] _busy = new double[workers.Count];
-    private readonly long[] _busyMicrosSeen = new long[workers.Count];
     private readonly Dictionary<string, int[]> _rooms = new(StringComparer.Ordinal);
-    private long _sampledAt = clock.GetTimestamp();
+    private int _relayRooms;
+
+    /// <summary>Rooms that have sessions of participants, whichever workers these are on.</summary>
+    public int Rooms
+    {
+        get
+        {
+            lock (_lock)
+                return _rooms.Count - _relayRooms;
+        }
+    }
 
     /// <summary>The worker for one more session of the room; undone by <see cref="Release"/>.</summary>
+    /// <param name="isRelay">The session is a link of another node, and the room is its own.</param>
     /// <exception cref="RoomFullException">The room has as many sessions as it may.</exception>
-    public SfuWorker Place(string room)
+    public SfuWorker Place(string room, bool isRelay = false)
     {
+        cpu.Ask();
         lock (_lock)
         {
-            Sample();
             int[] ofRoom = _rooms.GetValueOrDefault(room) ?? new int[workers.Count];
             if (ofRoom.Sum() >= maxPerRoom)
                 throw new RoomFullException($"Room \"{room}\"", maxPerRoom);
             var loads = new WorkerLoad[workers.Count];
             for (int i = 0; i < loads.Length; i++)
-                loads[i] = new WorkerLoad(_sessions[i], ofRoom[i], _busy[i]);
+                loads[i] = new WorkerLoad(_sessions[i], ofRoom[i], cpu.Of(i));
             int index = placement.Choose(loads);
             ofRoom[index]++;
             _sessions[index]++;
-            _rooms[room] = ofRoom;
+            if (_rooms.TryAdd(room, ofRoom) && isRelay)
+                _relayRooms++;
             return workers[index];
         }
     }
 
-    public void Release(string room, SfuWorker worker)
+    public void Release(string room, SfuWorker worker, bool isRelay = false)
     {
         lock (_lock)
         {
@@ -89,22 +97,11 @@ internal sealed class WorkerAllocator(IReadOnlyList<SfuWorker> workers, IWorkerP
                 return;
             ofRoom[worker.Index]--;
             _sessions[worker.Index]--;
-            if (ofRoom.Sum() == 0)
-                _rooms.Remove(room);
-        }
-    }
-
-    private void Sample()
-    {
-        TimeSpan passed = clock.GetElapsedTime(_sampledAt);
-        if (passed < SampleInterval)
-            return;
-        _sampledAt = clock.GetTimestamp();
-        for (int i = 0; i < _busy.Length; i++)
-        {
-            long micros = Volatile.Read(ref workers[i].Counters.BusyMicros);
-            _busy[i] = Math.Clamp((micros - _busyMicrosSeen[i]) / passed.TotalMicroseconds, 0, 1);
-            _busyMicrosSeen[i] = micros;
+            if (ofRoom.Sum() != 0)
+                return;
+            _rooms.Remove(room);
+            if (isRelay)
+                _relayRooms--;
         }
     }
 }

@@ -1,4 +1,5 @@
 using Transcribe.Cluster.Bus;
+using Transcribe.Cluster.Sfu;
 
 namespace Transcribe.Signaling.Sessions;
 
@@ -26,6 +27,7 @@ internal sealed class SessionException(string code, string message) : Exception(
             new(Unavailable, "The media server does not answer; try again in a moment."),
         BusException.Unavailable =>
             new(Unavailable, "The cluster's bus is away for the moment; the call goes on. Try again in a few seconds."),
+        OpenSession.NodeDraining => new(Unavailable, "The media server takes no new sessions; try again in a moment."),
         BusException.Internal => new(Internal, "The media server failed; its log says why. Try again."),
         _ => new(e.Code, e.Message),
     };

@@ -23,6 +23,9 @@ internal sealed partial class SessionManager
     public async Task<(ClientSession Session, JoinReply Reply)?> TryResumeAsync(
         ResumeSession resume, IClientConnection connection, CancellationToken cancellationToken)
     {
+        if (RefusesResumes)
+            throw Draining();
+
         ClientSession? session = await FindOrTakeAsync(
             resume.SessionId, record => !record.Http && record.Knows(resume.ResumeKey), cancellationToken).ConfigureAwait(false);
         if (session?.Outbox is null)

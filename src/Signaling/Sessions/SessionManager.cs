@@ -54,6 +54,12 @@ internal sealed partial class SessionManager
 
     public int Count => _sessions.Count;
 
+    /// <summary>This node is being drained, and another one is there: clients that join are to go there.</summary>
+    public bool RefusesJoins { get; set; }
+
+    /// <summary>The drain's deadline has passed: clients that resume are to go elsewhere too.</summary>
+    public bool RefusesResumes { get; set; }
+
     /// <summary>The sessions that are here now.</summary>
     public IEnumerable<ClientSession> All => _sessions.Values;
 
@@ -65,6 +71,9 @@ internal sealed partial class SessionManager
     public async Task<(ClientSession Session, JoinReply Reply)> JoinAsync(
         SessionRequest request, IClientConnection connection, CancellationToken cancellationToken)
     {
+        if (RefusesJoins)
+            throw Draining();
+
         string resumeKey = RandomNumberGenerator.GetHexString(32, lowercase: true);
         (ClientSession session, RoomSnapshot room) = await OpenAsync(request, resumeKey, http: false, cancellationToken).ConfigureAwait(false);
         session.Outbox!.Attach(connection, room.Sequence, []);
@@ -312,6 +321,9 @@ internal sealed partial class SessionManager
 
         _ = Task.Run(() => _feeds.ForgetSpeakersAsync(node));
     }
+
+    private static SessionException Draining() =>
+        new(SessionException.Unavailable, "This signalling node is being drained; connect to another one.");
 
     private JoinReply Reply(ClientSession session, string resumeKey, RoomSnapshot room, bool resumed) =>
         new(session.Id, resumeKey, session.Participant, room, _iceServers.For(session.Participant), resumed);

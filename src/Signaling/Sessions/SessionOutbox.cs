@@ -30,6 +30,16 @@ internal sealed class SessionOutbox
     private long _last;
     private Pump? _pump;
 
+    /// <summary>Whether its client has a connection.</summary>
+    public bool IsConnected
+    {
+        get
+        {
+            lock (_lock)
+                return _pump is not null;
+        }
+    }
+
     /// <summary>From here on room events are kept, until <see cref="Attach"/> says which of them are new.</summary>
     public void Hold()
     {

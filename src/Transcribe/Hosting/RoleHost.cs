@@ -146,6 +146,6 @@ public static class RoleHost
 
         if (options.Role == NodeRole.Signaling)
             app.MapSignaling();
-        app.MapRoleHealth();
+        app.MapRoleHealth(options.Role);
     }
 }

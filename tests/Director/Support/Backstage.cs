@@ -46,8 +46,12 @@ internal sealed class Backstage
 
     public NodeInfo this[string id] => _nodes[id];
 
-    public DrainKeeper Keeper(string director = "d1", int batch = 20) => new(
-        Drains, Commander, Directory, Placement, Leases, new DirectorOptions { NodeId = director, DrainBatchRooms = batch }, Time, NullLogger<DrainKeeper>.Instance);
+    /// <summary>Of a Director that is told by <paramref name="standings"/> whether it is being drained.</summary>
+    public DirectorLeases Duties(string director = "d1", NodeStandings? standings = null) =>
+        new(Leases, Directory, new DirectorOptions { NodeId = director }, standings ?? new NodeStandings());
+
+    public DrainKeeper Keeper(string director = "d1", int batch = 20, NodeStandings? standings = null) => new(
+        Drains, Commander, Directory, Placement, Duties(director, standings), new DirectorOptions { NodeId = director, DrainBatchRooms = batch }, Time, NullLogger<DrainKeeper>.Instance);
 
     /// <param name="heeds">It changes its state when told to.</param>
     public async Task AddNodeAsync(string id, int load = 0, int capacity = 100, bool heeds = true)
@@ -60,7 +64,7 @@ internal sealed class Backstage
         await Bus.RespondAsync<SetNodeState, Pong>(NodeSubjects.State(NodeRole.Sfu, id), async (set, _) =>
         {
             if (_nodes.ContainsKey(id))
-                await ChangeAsync(id, node => node with { State = set.State });
+                await ChangeAsync(id, node => node with { State = set.State, DrainDeadline = set.Deadline });
 
             return new Pong(id, set.State);
         });

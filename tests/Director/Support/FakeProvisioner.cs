@@ -70,6 +70,6 @@ internal sealed class FakeProvisioner(Backstage stage) : INodeProvisioner
     public Task AppearAsync(string id) => stage.AddNodeAsync(id);
 
     public ScalingService Service(ScalingPolicy policy, string director = "d1", SwitchedConnection? connection = null) => new(
-        this, new ProvisioningOptions { Policy = policy }, new DirectorOptions { NodeId = director }, stage.Directory, stage.Drains, stage.Commander, stage.Leases,
+        this, new ProvisioningOptions { Policy = policy }, stage.Directory, stage.Drains, stage.Commander, stage.Duties(director),
         connection ?? new SwitchedConnection(), stage.Time, NullLogger<ScalingService>.Instance);
 }

@@ -291,6 +291,51 @@ public sealed class SfuNodeTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_draining_node_takes_no_new_session_until_the_order_is_withdrawn_and_keeps_those_it_has()
+    {
+        await OpenAsync("s1", "alice");
+        await SetStateAsync(NodeState.Draining);
+        Assert.Equal(OpenSession.NodeDraining, (await Assert.ThrowsAsync<BusException>(() => OpenAsync("s2", "bob"))).Code);
+        await AskAsync<OpenSession, Ack>(SfuSubjects.Open("n1"), new OpenSession("s1", "demo", "alice", Everything));
+        await AskAsync<DescribeSession, SessionDescription>(SfuSubjects.Describe("n1"), new DescribeSession("s1"));
+        Assert.Equal(1, _node.SessionCount);
+
+        await SetStateAsync(NodeState.Active);
+        await OpenAsync("s2", "bob");
+        Assert.Equal(2, _node.SessionCount);
+
+        async Task SetStateAsync(NodeState state) =>
+            Assert.Equal(state, (await AskAsync<SetNodeState, Pong>(NodeSubjects.State(NodeRole.Sfu, "n1"), new SetNodeState(state))).State);
+    }
+
+    [Fact]
+    public async Task A_room_on_several_workers_counts_once()
+    {
+        await RestartAsync(o => (o.Workers, o.SessionsOfRoomPerWorker) = (2, 1));
+        foreach (int i in Enumerable.Range(0, 4))
+            await OpenAsync($"s{i}", $"p{i}");
+        await OpenAsync("s4", "p4", "other");
+        Assert.True(_node.Workers.Sum(worker => worker.Counters.Rooms) > 2);
+        await RepeatAsync(node => (node.Rooms, node.Load) == (2, 5), "two rooms");
+        await AskAsync<CloseSession, Ack>(SfuSubjects.Close("n1"), new CloseSession("s4", "left"));
+        await RepeatAsync(node => (node.Rooms, node.Load) == (1, 4), "one room");
+
+        // The announcement comes every few seconds; an order makes the node announce itself at once.
+        async Task RepeatAsync(Func<NodeInfo, bool> holds, string what)
+        {
+            for (int i = 0; ; i++)
+            {
+                await AskAsync<SetNodeState, Pong>(NodeSubjects.State(NodeRole.Sfu, "n1"), new SetNodeState(NodeState.Active));
+                NodeInfo node = Assert.Single(await _nodes.ListAsync(NodeRole.Sfu));
+                if (holds(node))
+                    return;
+                Assert.True(i < 200, $"{what}: {node}");
+                await Task.Delay(20);
+            }
+        }
+    }
+
+    [Fact]
     public async Task A_full_node_and_a_full_room_say_so()
     {
         await RestartAsync(o => o.Limits = new SfuLimits { MaxSessions = 3, MaxSessionsPerRoom = 2 });

@@ -101,6 +101,9 @@ internal sealed class RelayCluster : IAsyncDisposable
 
     public Task<TReply> AskAsync<TRequest, TReply>(string subject, TRequest request) => Bus.RequestAsync<TRequest, TReply>(subject, request, Patience).AsTask();
 
+    /// <summary>A node as it announced itself last.</summary>
+    public async Task<NodeInfo> DescribeAsync(string id) => (await _nodes.ListAsync(NodeRole.Sfu)).Single(node => node.Id == id);
+
     /// <summary>Joins on a node; slots are assigned as tracks come.</summary>
     public async Task<Member> JoinAsync(string node, string participant, int publishAudio = 0, int publishVideo = 0, int audioSlots = 0, int videoSlots = 0, string room = "demo")
     {

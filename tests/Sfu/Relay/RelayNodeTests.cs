@@ -1,4 +1,5 @@
 using Transcribe.Cluster.Bus;
+using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Sfu;
 using Transcribe.Rtc;
 using Transcribe.Rtc.Rtcp;
@@ -40,6 +41,22 @@ public sealed class RelayNodeTests : IAsyncLifetime
         await HearAsync(alice, "audio over the link", bob);
         Assert.True(bob.Receives(alice.TrackId()));
         Assert.Equal(0u, bob.Peer.LastTimestamp % 960);
+    }
+
+    [Fact]
+    public async Task Links_are_counted_apart_from_sessions_and_a_draining_or_full_node_is_still_linked_to()
+    {
+        SfuNode a = await _cluster.StartAsync("a", options => options.Limits.MaxSessions = 1);
+        await _cluster.StartAsync("b");
+        Member alice = await _cluster.JoinAsync("a", "alice", publishAudio: 1);
+        Assert.Equal("room_full", (await Assert.ThrowsAsync<BusException>(() => _cluster.JoinAsync("a", "eve"))).Code);
+        await _cluster.AskAsync<SetNodeState, Pong>(NodeSubjects.State(NodeRole.Sfu, "a"), new SetNodeState(NodeState.Draining));
+        Member bob = await _cluster.JoinAsync("b", "bob", audioSlots: 1);
+        await HearAsync(alice, "audio over the link", bob);
+        Assert.Equal((1, 1), (a.SessionCount, a.LinkCount));
+        await _cluster.AskAsync<SetNodeState, Pong>(NodeSubjects.State(NodeRole.Sfu, "a"), new SetNodeState(NodeState.Active));
+        NodeInfo announced = await _cluster.DescribeAsync("a");
+        Assert.Equal((1, 1, 1), (announced.Load, announced.Rooms, announced.Links));
     }
 
     [Fact]
@@ -331,7 +348,7 @@ public sealed class RelayNodeTests : IAsyncLifetime
         }
 
         Assert.Equal(3, _cluster.Nodes["a"].Relay!.Counters.Refused);
-        Assert.Equal(0, _cluster.Nodes["a"].SessionCount);
+        Assert.Equal((0, 0), (_cluster.Nodes["a"].SessionCount, _cluster.Nodes["a"].LinkCount));
 
         // An ordinary session is no relay.
         Member eve = await _cluster.JoinAsync("a", "eve", audioSlots: 1);

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
+using Transcribe.Cluster.Bus;
 using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Rooms;
@@ -151,6 +152,38 @@ public sealed class MoveTests : IAsyncLifetime
         await _cluster.UntilAsync(() => _server.Sessions.Count == 0, "The session ends.");
         await SignalingServer.UntilAsync(() => _server.Rooms.GetSnapshotAsync("demo").AsTask().Result.Participants.Count == 0);
         Assert.Empty(_other.Sessions);
+    }
+
+    [Fact]
+    public async Task A_node_that_began_to_drain_a_moment_ago_sends_joins_and_moves_on_to_another()
+    {
+        await using HubClient alice = await _server.JoinAsync("alice");
+        await _other.StartAsync();
+        var third = new FakeSfu(_cluster.Bus, _cluster.Nodes, "n3");
+        await third.StartAsync();
+        First.Intercept = _other.Intercept = request => request is OpenSession
+            ? throw new BusException(OpenSession.NodeDraining, "Not here.")
+            : Task.CompletedTask;
+        await using HubClient bob = await _server.JoinAsync("bob", "elsewhere");
+        Assert.True(third.Sessions.ContainsKey(bob.SessionId));
+        await _cluster.Bus.PublishAsync(SignalingSubjects.Move, new MoveSessions("n1", "demo", null, "drain"));
+        Assert.Equal("drain", (await alice.NextSessionEventAsync<SessionMoved>()).Reason);
+        Assert.True(third.Sessions.ContainsKey(alice.SessionId));
+
+        // Withdrawn in between: it is one of them again.
+        First.Intercept = _other.Intercept = null;
+        await third.DisposeAsync();
+        await using HubClient carol = await _server.JoinAsync("carol", "elsewhere");
+        Assert.False(third.Sessions.ContainsKey(carol.SessionId));
+    }
+
+    [Fact]
+    public async Task Where_every_node_drains_a_join_is_told_to_try_again()
+    {
+        First.Intercept = request => request is OpenSession ? throw new BusException(OpenSession.NodeDraining, "Not here.") : Task.CompletedTask;
+        await using HubClient alice = await _server.ConnectAsync();
+        HubReply<JoinReply> reply = await alice.CallAsync<JoinReply>(HubMethods.Join, new JoinRequest(_server.Token("alice")));
+        Assert.Equal("unavailable", reply.Error?.Code);
     }
 
     [Fact]

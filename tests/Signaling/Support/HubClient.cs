@@ -23,6 +23,7 @@ internal sealed class HubClient : IAsyncDisposable
         connection.On<SfuSessionEvent>(HubMethods.SessionEvent, change => _sessionEvents.Writer.TryWrite(change));
         connection.On<RoomSnapshot>(HubMethods.RoomReset, Resets.Enqueue);
         connection.On<ActiveSpeakers>(HubMethods.Speakers, Speakers.Enqueue);
+        connection.On<GoAway>(HubMethods.GoAway, SentAway.Enqueue);
         connection.Closed += e =>
         {
             Closed.TrySetResult(e);
@@ -35,6 +36,8 @@ internal sealed class HubClient : IAsyncDisposable
     public ConcurrentQueue<RoomSnapshot> Resets { get; } = new();
 
     public ConcurrentQueue<ActiveSpeakers> Speakers { get; } = new();
+
+    public ConcurrentQueue<GoAway> SentAway { get; } = new();
 
     public TaskCompletionSource<Exception?> Closed { get; } = new();
 

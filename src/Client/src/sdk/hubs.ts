@@ -21,6 +21,11 @@ export class Hubs {
     return this.#known.length > 0 ? this.#known : [`${this.#origin}/rtc`];
   }
 
+  /** Goes by these from now on, until the Director is asked. */
+  use(urls: string[]): void {
+    this.#known = [...urls];
+  }
+
   /** Asks the Director for the nodes that live now; where it does not answer, those known stay. */
   async find(): Promise<void> {
     try {

@@ -76,6 +76,12 @@ export interface ActiveSpeakers {
   speakers: Speaker[];
 }
 
+/** The signalling node is being drained: resume at another one, and then leave this one. */
+export interface GoAway {
+  /** Hubs to go to, the best first. */
+  hubUrls: string[];
+}
+
 export interface JoinRequest {
   token: string;
   name?: string;

@@ -152,18 +152,19 @@ export class Session {
   }
 
   async setMuted(publication: LocalPublication): Promise<void> {
-    const hub = await this.#whenHub();
-    // Without an id it was not published yet: the offer will tell.
-    if (publication.trackId) await hub.setMuted(publication.trackId, publication.muted);
+    await this.#ask(async (hub) => {
+      // Without an id it was not published yet: the offer will tell.
+      if (publication.trackId) await hub.setMuted(publication.trackId, publication.muted);
+    });
   }
 
   async subscribe(trackId: string, enabled: boolean): Promise<void> {
     this.#subscriptions.set(trackId, enabled);
-    await (await this.#whenHub()).subscribe(trackId, enabled);
+    await this.#ask((hub) => hub.subscribe(trackId, enabled));
   }
 
   async resync(afterSequence: number): ReturnType<Signaling["resync"]> {
-    return await (await this.#whenHub()).resync(afterSequence);
+    return await this.#ask((hub) => hub.resync(afterSequence));
   }
 
   /** Says goodbye and closes. */
@@ -206,6 +207,17 @@ export class Session {
     return this.#hub;
   }
 
+  /** A call that is made again, once, where the hub was lost or left under it. */
+  async #ask<T>(call: (hub: Signaling) => Promise<T>): Promise<T> {
+    const hub = await this.#whenHub();
+    try {
+      return await call(hub);
+    } catch (error) {
+      if (codeOf(error) !== "unreachable" || hub === this.#hub || this.#closed) throw error;
+      return await call(await this.#whenHub());
+    }
+  }
+
   #wakeHubWaiters(): void {
     const waiters = this.#hubWaiters;
     this.#hubWaiters = [];
@@ -223,6 +235,7 @@ export class Session {
         roomReset: (room) => this.#hear(hub, () => this.#host.roomReset(room)),
         sessionEvent: (event) => this.#hear(hub, () => this.#onSessionEvent(event)),
         speakers: (event) => this.#hear(hub, () => this.#host.speakers(event)),
+        goAway: (event) => this.#hear(hub, () => void this.#goElsewhere(hub, event.hubUrls ?? [])),
         closed: () => this.#onHubLost(hub),
       },
       !here || this.#hubs.known.length > 1,
@@ -271,6 +284,32 @@ export class Session {
     if (this.#closed) return;
     if (hub === this.#joining) this.#early?.push(told);
     else if (hub === this.#hub) told();
+  }
+
+  /**
+   * The node asks to go on at another one. That one is joined before this one is left, so that nothing is down meanwhile, and
+   * media is not touched. Where none takes us we stay while we can.
+   */
+  async #goElsewhere(from: Signaling, urls: string[]): Promise<void> {
+    if (!this.#ready || this.#reconnecting || this.#lost !== undefined) return; // it asks again
+    this.#reconnecting = true;
+    let moved = false;
+    for (const url of urls) {
+      try {
+        const { sessionId, resumeKey } = this.#joined as JoinReply;
+        await this.#joinAt(url, { sessionId, resumeKey, sequence: this.#host.sequence() });
+        moved = true;
+        break;
+      } catch (error) {
+        if (this.#closed || !OfNode.has(codeOf(error))) break;
+      }
+    }
+    this.#reconnecting = false;
+    if (moved) {
+      this.#hubs.use(urls);
+      void from.stop().catch(() => undefined);
+    }
+    if (!this.#hub) this.#reconnect(this.#lost ?? "connectionLost");
   }
 
   #onHubLost(hub: Signaling): void {

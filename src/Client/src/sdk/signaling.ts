@@ -2,6 +2,7 @@ import { HttpTransportType, HubConnectionBuilder, HubConnectionState, LogLevel, 
 import {
   TranscribeError,
   type ActiveSpeakers,
+  type GoAway,
   type HubReply,
   type JoinReply,
   type JoinRequest,
@@ -19,6 +20,8 @@ export interface SignalingHandlers {
   roomReset(room: RoomSnapshot): void;
   sessionEvent(event: SessionEvent): void;
   speakers(event: ActiveSpeakers): void;
+  /** The node asks to go on at another one. */
+  goAway(event: GoAway): void;
   /** The connection is gone for good. */
   closed(): void;
 }
@@ -42,6 +45,7 @@ export class Signaling {
     this.#connection.on("roomReset", (room: RoomSnapshot) => handlers.roomReset(room));
     this.#connection.on("sessionEvent", (event: SessionEvent) => handlers.sessionEvent(event));
     this.#connection.on("speakers", (event: ActiveSpeakers) => handlers.speakers(event));
+    this.#connection.on("goAway", (event: GoAway) => handlers.goAway(event));
     this.#connection.onclose(() => handlers.closed());
   }
 
