@@ -44,7 +44,7 @@ public static class AiGatewayServices
         services.AddSingleton(provider => new GatewayCluster(
             provider.GetRequiredService<IRoomDirectory>(), provider.GetRequiredService<IMessageBus>(), provider.GetRequiredService<ILeaseStore>(),
             provider.GetRequiredService<INodeDirectory>(), provider.GetRequiredService<IClusterConnection>(), provider.GetRequiredService<NodeHeartbeat>(),
-            provider.GetRequiredService<NodeWatcher>()));
+            provider.GetRequiredService<NodeWatcher>(), provider.GetRequiredService<NodeStandings>()[NodeRole.Gateway]));
         services.AddSingleton(provider => new TranscriberServices(
             provider.GetRequiredService<IRoomConnector>(), provider.GetRequiredService<CaptionWorkers>(),
             provider.GetRequiredService<IVoiceActivityDetectorFactory>(), () => new OpusDecoder(), provider.GetRequiredService<ITranscriptStore>(),

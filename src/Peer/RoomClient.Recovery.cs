@@ -42,6 +42,9 @@ public sealed partial class RoomClient
     /// <summary>Ends when this client has gone from one node to another as the first one asked.</summary>
     private Task _going = Task.CompletedTask;
 
+    /// <summary>The connection that is left so, or was last.</summary>
+    private SignalingConnection? _left;
+
     /// <summary>Null while the session may be resumed.</summary>
     private string? _sessionLost;
     private int _rejoins;
@@ -76,6 +79,13 @@ public sealed partial class RoomClient
             going = _going;
         await going.WaitAsync(cancellationToken);
         return Connected();
+    }
+
+    /// <summary>Whether a call over this connection failed because the node asked us to go while it was under way.</summary>
+    private bool WasLeft(SignalingConnection hub)
+    {
+        lock (_gate)
+            return hub == _left;
     }
 
     /// <summary>The hub, once it is there.</summary>
@@ -223,6 +233,7 @@ public sealed partial class RoomClient
             if (_reconnecting || IsClosed || _sessionLost is not null || !_ready.Task.IsCompletedSuccessfully || urls.Length == 0)
                 return;
             _reconnecting = true;
+            _left = from;
             _going = Task.Run(() => GoElsewhereAsync(from, urls), CancellationToken.None);
         }
     }
@@ -245,8 +256,9 @@ public sealed partial class RoomClient
             {
                 LogReconnectFailed(_logger, e.Message);
             }
-            catch (Exception e) when (e is PeerException or OperationCanceledException)
+            catch (Exception e)
             {
+                // Refused for good, or closed: staying is no worse.
                 LogReconnectFailed(_logger, e.Message);
                 break;
             }

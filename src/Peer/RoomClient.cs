@@ -228,11 +228,16 @@ public sealed partial class RoomClient : IMediaLinkOwner, IAsyncDisposable
             cancellationToken.ThrowIfCancellationRequested();
             ObjectDisposedException.ThrowIf(IsClosed, this);
             MediaLink link = _link ?? throw new ObjectDisposedException(nameof(RoomClient));
+            SignalingConnection hub = await ConnectedAsync(cancellationToken);
             try
             {
                 change(link);
-                await link.NegotiateAsync(await ConnectedAsync(cancellationToken), cancellationToken);
+                await link.NegotiateAsync(hub, cancellationToken);
                 return;
+            }
+            catch (PeerException e) when (e.Code == PeerException.Unreachable && WasLeft(hub))
+            {
+                LogOfferFailed(_logger, e.Message);
             }
             catch (MediaLinkAbandonedException)
             {

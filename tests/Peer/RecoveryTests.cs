@@ -139,6 +139,61 @@ public sealed class RecoveryTests
     }
 
     [Fact]
+    public async Task Goes_to_another_node_when_asked_to_with_its_media_and_nobody_notices()
+    {
+        await using FakeServer first = await FakeServer.StartAsync();
+        await using FakeServer second = await FakeServer.StartAsync(sfu: first.Sfu);
+        first.Room = new RoomSnapshot("demo", 5, [Alice], TranscriptionState.Off);
+        second.Room = new RoomSnapshot("demo", 6, [Alice], TranscriptionState.Off with { Enabled = true });
+        var heard = new Recorder();
+        await using RoomClient client = await JoinAsync(first, heard);
+        await first.TellAsync(new SessionAssigned([new MediaAssignment(first.Sfu.Slots(MediaKind.Audio)[0], "TR_a", 3)]));
+        await Eventually.TrueAsync(() => heard.Tracks.Contains("+TR_a"));
+
+        // The node that takes the session over has the former one cut its connection, before the answer is there.
+        second.BeforeJoinReply = () =>
+        {
+            first.Cut();
+            return Task.Delay(200, TestContext.Current.CancellationToken);
+        };
+        await first.TellAsync(HubMethods.GoAway, new GoAway(["not a url", new Uri(second.Url, "/rtc").ToString()]));
+        await Eventually.TrueAsync(() => !second.Joins.IsEmpty);
+        Task<LocalAudioTrack> publishing = client.PublishAudioAsync(cancellationToken: TestContext.Current.CancellationToken);
+        await Eventually.TrueAsync(() => client.SignalingUrl == new Uri(second.Url, "/rtc"));
+        Assert.Equal(new ResumeSession("S1", "secret", 5), Assert.Single(second.Joins).Resume);
+        Assert.NotEqual(0u, (await publishing).Ssrc);
+        first.Sfu.SendRtp(first.Sfu.Slots(MediaKind.Audio)[0], 960, 1);
+        await Eventually.TrueAsync(() => !heard.Rtp.IsEmpty);
+        Assert.True(client.Transcription.Enabled);
+        Assert.Empty(heard.Changes);
+        Assert.Equal(["+TR_a"], heard.Tracks);
+        Assert.Equal(1, first.SfuCount);
+        await Eventually.TrueAsync(() => first.Connections == 0);
+    }
+
+    [Fact]
+    public async Task Stays_where_it_is_asked_to_leave_and_nobody_takes_it()
+    {
+        await using FakeServer first = await FakeServer.StartAsync();
+        await using FakeServer second = await FakeServer.StartAsync(sfu: first.Sfu);
+        second.RefuseJoin = new HubError("unavailable", "Not now.");
+        var heard = new Recorder();
+        await using RoomClient client = await JoinAsync(first, heard);
+        await first.TellAsync(HubMethods.GoAway, new GoAway([second.Url.ToString()]));
+        await Eventually.TrueAsync(() => second.Joins.Count == 1 && second.Connections == 0);
+        Assert.Equal(new Uri(first.Url, "/rtc"), client.SignalingUrl);
+        LocalAudioTrack track = await client.PublishAudioAsync(cancellationToken: TestContext.Current.CancellationToken);
+        Assert.NotEqual(0u, track.Ssrc);
+        Assert.Empty(heard.Changes);
+
+        // Asked again, it goes.
+        second.RefuseJoin = null;
+        await first.TellAsync(HubMethods.GoAway, new GoAway([second.Url.ToString()]));
+        await Eventually.TrueAsync(() => client.SignalingUrl == new Uri(second.Url, "/rtc"));
+        Assert.Empty(heard.Changes);
+    }
+
+    [Fact]
     public async Task A_dead_node_at_the_head_of_the_list_does_not_keep_it_from_joining()
     {
         using var closed = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);

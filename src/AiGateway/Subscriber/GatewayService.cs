@@ -15,7 +15,7 @@ namespace Transcribe.AiGateway.Subscriber;
 /// <summary>What the gateway shares with the cluster.</summary>
 internal sealed record GatewayCluster(
     IRoomDirectory Rooms, IMessageBus Bus, ILeaseStore Leases, INodeDirectory Nodes, IClusterConnection Connection, NodeHeartbeat Heartbeat,
-    NodeWatcher Watcher);
+    NodeWatcher Watcher, NodeStanding? Standing = null);
 
 /// <summary>
 /// The gateway role: sees to it, with the other gateways, that every room is captioned that has transcription switched on
@@ -68,9 +68,7 @@ internal sealed partial class GatewayService(
     {
         // A full queue loses a message; the next look at the directory finds what it said.
         var activities = Channel.CreateBounded<RoomActivity>(new BoundedChannelOptions(MaxPending) { FullMode = BoundedChannelFullMode.DropOldest });
-        _announcer = new NodeAnnouncer(Describe, cluster.Nodes, cluster.Bus, cluster.Connection, cluster.Heartbeat, services.Clock, log);
-        using var holders = new HolderWatch(options.Node, cluster.Watcher, cluster.Leases, Wake);
-        _holders = holders;
+    NodeWatcher Watcher, NodeStanding? Standing = null);
         var released = Channel.CreateBounded<string>(new BoundedChannelOptions(MaxPending) { FullMode = BoundedChannelFullMode.DropOldest });
         _announcer.Standing.Changed += Wake;
         cluster.Connection.Reconnected += OnReconnected;

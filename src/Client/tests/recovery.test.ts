@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { TranscribeError, type NegotiateReply, type ParticipantInfo, type SessionEvent } from "../src/sdk/protocol";
 import { Room } from "../src/sdk/room";
+import { delay } from "../src/sdk/timing";
 import { FakePeerConnection, joinReply, net, snapshot } from "./fakes";
 
 vi.mock("../src/sdk/signaling", async () => ({ Signaling: (await import("./fakes")).FakeSignaling }));
@@ -237,6 +238,84 @@ describe("a lost signalling node", () => {
     net.kill(A);
     await wait(3000);
     expect(log).toEqual(["reconnecting", "closed token_expired"]);
+  });
+});
+
+describe("a signalling node that asks to go elsewhere", () => {
+  const goAway = (...hubUrls: string[]) => net.hub.handlers.goAway({ hubUrls });
+
+  it("is left for another one, with the session and its media, and nothing is said", async () => {
+    const room = await join();
+    tell({ type: "assigned", assignments: [{ mid: "4", trackId: "TR_a", revision: 1 }] });
+    log = [];
+    const old = net.hub;
+    // The node that takes the session over has the former one forget it, before its answer is there.
+    net.onJoin = async () => {
+      old.break();
+      await delay(200);
+      return joinReply({ resumed: true });
+    };
+    goAway(B);
+    await wait(1000);
+    expect(log).toEqual([]);
+    expect(room.state).toBe("connected");
+    expect(room.hubUrl).toBe(B);
+    expect(old.connected).toBe(false);
+    expect(net.joins.at(-1)?.request.resume).toEqual({ sessionId: "S_1", resumeKey: "k", sequence: 5 });
+    expect(FakePeerConnection.all).toHaveLength(1);
+    expect(room.subscriptions).toHaveLength(1);
+  });
+
+  it("is stayed with where nobody else takes the client, and lost like any other later", async () => {
+    const room = await join();
+    net.dead.add(B);
+    goAway(B);
+    await wait(1000);
+    expect(log).toEqual([]);
+    expect(room.hubUrl).toBe(A);
+    net.dead.delete(B);
+    net.kill(A);
+    await wait(3000);
+    expect(log).toEqual(["reconnecting", "reconnected"]);
+    expect(room.hubUrl).toBe(B);
+  });
+
+  it("is tried again with the next one where the first does not answer", async () => {
+    const room = await join();
+    net.dead.add("http://c/rtc");
+    goAway("http://c/rtc", B);
+    await wait(1000);
+    expect(log).toEqual([]);
+    expect(room.hubUrl).toBe(B);
+  });
+
+  it("does not lose what is asked meanwhile", async () => {
+    const room = await join();
+    const microphone = await room.publish(media("audio"), { source: "microphone" });
+    const old = net.hub;
+    old.setMuted = async () => {
+      await delay(100);
+      throw new TranscribeError("unreachable", "The connection was closed.");
+    };
+    net.onJoin = async () => {
+      old.break();
+      await delay(500);
+      return joinReply({ resumed: true });
+    };
+    goAway(B);
+    const muting = room.setMuted(microphone, true);
+    await wait(1000);
+    await muting;
+    expect(net.calls).toEqual([`setMuted ${microphone.trackId} true`]);
+    expect(log).toEqual([]);
+  });
+
+  it("that has lost the session meanwhile costs the media session, not the call", async () => {
+    await join();
+    net.onJoin = (request) => (request.resume ? Promise.resolve(joinReply({ sessionId: "S_2", resumed: false })) : undefined);
+    goAway(B);
+    await wait(1000);
+    expect(log).toEqual(["reconnecting", "moved rejoined", "reconnected"]);
   });
 });
 

@@ -54,6 +54,8 @@ internal sealed class Studio : IAsyncDisposable
 
     public InProcessLeaseStore Leases => _leases;
 
+    public NodeDirectory Nodes => _nodes;
+
     public List<Gateway> Gateways { get; } = [];
 
     /// <summary>What every viewer of any room got, in order.</summary>

@@ -75,6 +75,16 @@ public sealed class NodeAnnouncerTests : IAsyncLifetime
         Assert.Equal(NodeState.Active, (await AskAsync(new SetNodeState(NodeState.Active), subject)).State);
         Assert.Equal(NodeState.Active, _nodes.Announced[^1].State);
         Assert.Equal([NodeState.Draining, NodeState.Active], told);
+
+        // A new deadline for an order that stands is announced, and is no new state.
+        var deadline = new DateTimeOffset(2026, 11, 24, 4, 0, 0, TimeSpan.Zero);
+        await AskAsync(new SetNodeState(NodeState.Draining, deadline), subject);
+        await AskAsync(new SetNodeState(NodeState.Draining, deadline.AddMinutes(1)), subject);
+        Assert.Equal(deadline.AddMinutes(1), _nodes.Announced[^1].DrainDeadline);
+        Assert.Equal((true, deadline.AddMinutes(1)), (_announcer.Standing.IsDraining, _announcer.Standing.Deadline));
+        await AskAsync(new SetNodeState(NodeState.Active), subject);
+        Assert.Null(_nodes.Announced[^1].DrainDeadline);
+        Assert.Equal(4, told.Count);
     }
 
     [Fact]
