@@ -68,8 +68,11 @@ internal sealed partial class GatewayService(
     {
         // A full queue loses a message; the next look at the directory finds what it said.
         var activities = Channel.CreateBounded<RoomActivity>(new BoundedChannelOptions(MaxPending) { FullMode = BoundedChannelFullMode.DropOldest });
-    NodeWatcher Watcher, NodeStanding? Standing = null);
+        _announcer = new NodeAnnouncer(
+            Describe, cluster.Nodes, cluster.Bus, cluster.Connection, cluster.Heartbeat, services.Clock, log, cluster.Standing);
         var released = Channel.CreateBounded<string>(new BoundedChannelOptions(MaxPending) { FullMode = BoundedChannelFullMode.DropOldest });
+        using var holders = new HolderWatch(options.Node, cluster.Watcher, cluster.Leases, Wake);
+        _holders = holders;
         _announcer.Standing.Changed += Wake;
         cluster.Connection.Reconnected += OnReconnected;
         try
