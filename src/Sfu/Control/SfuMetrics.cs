@@ -40,7 +40,7 @@ internal sealed class SfuMetrics : IDisposable
         Count("transcribe.sfu.data.messages", "{message}", "Data channel messages delivered.", w => w.Counters.DataMessagesForwarded);
         Count("transcribe.sfu.session.faults", "{session}", "Sessions closed because of an internal error.", w => w.Counters.SessionFaults);
         Gauge("transcribe.sfu.sessions", "{session}", "Sessions now.", w => w.Counters.Sessions);
-        Gauge("transcribe.sfu.rooms", "{room}", "Rooms now.", w => w.Counters.Rooms);
+        Gauge("transcribe.sfu.rooms", "{room}", "Rooms now; one on several workers counts on each.", w => w.Counters.Rooms);
         Gauge("transcribe.sfu.publications", "{track}", "Published tracks now.", w => w.Counters.Publications);
         Gauge("transcribe.sfu.downtracks", "{track}", "Slots that carry a track now.", w => w.Counters.Downtracks);
         _meter.CreateObservableCounter(
