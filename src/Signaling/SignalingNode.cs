@@ -93,6 +93,7 @@ internal sealed partial class SignalingNode(
                 if (!connection.IsConnected)
                 {
                     sweeper.Restart();
+                    drain.Suspend();
                 }
                 else
                 {

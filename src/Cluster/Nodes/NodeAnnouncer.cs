@@ -41,11 +41,9 @@ public sealed partial class NodeAnnouncer : IHostedService, IAsyncDisposable, ID
         _standing = standing ?? new NodeStanding();
     }
 
-    /// <summary>Told when the state was changed (by <see cref="NodeSubjects.State"/> or <see cref="SetState"/>).</summary>
-    public event Action<NodeState>? StateChanged;
-
     public NodeState State => _standing.State;
 
+    /// <summary>Set by <see cref="NodeSubjects.State"/> or <see cref="SetState"/>.</summary>
     public NodeStanding Standing => _standing;
 
     /// <summary>An announcer from the services of <c>AddInProcessCluster</c> or <c>AddRedisCluster</c>; the role's standing is in <see cref="NodeStandings"/>.</summary>
@@ -91,11 +89,7 @@ public sealed partial class NodeAnnouncer : IHostedService, IAsyncDisposable, ID
             return;
 
         if (state != before)
-        {
             LogState(_describe().Id, state);
-            StateChanged?.Invoke(state);
-        }
-
         Changed();
     }
 

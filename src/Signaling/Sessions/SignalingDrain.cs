@@ -71,6 +71,9 @@ internal sealed partial class SignalingDrain(
         await Task.WhenAll(waiting.Take(count).Select(session => SendAwayAsync(session, others, now, cancellationToken))).ConfigureAwait(false);
     }
 
+    /// <summary>The store is away: nobody else could take a session now, so who comes is taken here.</summary>
+    public void Suspend() => sessions.RefusesJoins = sessions.RefusesResumes = false;
+
     private bool IsToBeTold(ClientSession session, DateTimeOffset now) =>
         (session.Outbox is null || session.Outbox.IsConnected)
         && (!_told.TryGetValue(session.Id, out DateTimeOffset told) || now - told >= Patience);

@@ -67,7 +67,7 @@ public sealed class NodeAnnouncerTests : IAsyncLifetime
     public async Task The_state_is_set_from_afar_told_to_the_role_and_announced()
     {
         var told = new List<NodeState>();
-        _announcer.StateChanged += told.Add;
+        _announcer.Standing.Changed += () => told.Add(_announcer.State);
         string subject = NodeSubjects.State(NodeRole.Gateway, "n1");
         Assert.Equal(NodeState.Draining, (await AskAsync(new SetNodeState(NodeState.Draining), subject)).State);
         Assert.Equal(NodeState.Draining, _nodes.Announced[^1].State);
@@ -76,7 +76,7 @@ public sealed class NodeAnnouncerTests : IAsyncLifetime
         Assert.Equal(NodeState.Active, _nodes.Announced[^1].State);
         Assert.Equal([NodeState.Draining, NodeState.Active], told);
 
-        // A new deadline for an order that stands is announced, and is no new state.
+        // A new deadline for an order that stands is announced too.
         var deadline = new DateTimeOffset(2026, 11, 24, 4, 0, 0, TimeSpan.Zero);
         await AskAsync(new SetNodeState(NodeState.Draining, deadline), subject);
         await AskAsync(new SetNodeState(NodeState.Draining, deadline.AddMinutes(1)), subject);
@@ -84,7 +84,7 @@ public sealed class NodeAnnouncerTests : IAsyncLifetime
         Assert.Equal((true, deadline.AddMinutes(1)), (_announcer.Standing.IsDraining, _announcer.Standing.Deadline));
         await AskAsync(new SetNodeState(NodeState.Active), subject);
         Assert.Null(_nodes.Announced[^1].DrainDeadline);
-        Assert.Equal(4, told.Count);
+        Assert.Equal(5, told.Count);
     }
 
     [Fact]

@@ -103,6 +103,22 @@ public sealed class DrainTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task While_the_store_is_away_who_was_cut_may_come_back_for_nobody_else_could_take_it()
+    {
+        await using HubClient alice = await _a.JoinAsync("alice");
+        await DrainAsync("a", TimeSpan.Zero);
+        await _cluster.UntilAsync(() => alice.Closed.Task.IsCompleted, "The connection is cut.");
+        _a.Wire.Cut();
+        _b.Wire.Cut();
+        await _cluster.PassAsync(TimeSpan.FromSeconds(1.5));
+        await using HubClient same = await _a.ConnectAsync();
+        Assert.True((await same.JoinAsync(Resume(alice))).Resumed);
+        _a.Wire.Mend();
+        _b.Wire.Mend();
+        await _cluster.UntilAsync(() => same.Closed.Task.IsCompleted, "It is sent away again.");
+    }
+
+    [Fact]
     public async Task Nobody_is_sent_away_and_joins_are_taken_while_there_is_no_other_active_node()
     {
         await using HubClient alice = await _a.JoinAsync("alice");
