@@ -15,7 +15,7 @@ public sealed class GatewayFailureTests
         await using TestCluster cluster = await TestCluster.StartAsync("gateway", sfus: 1, gateways: 2);
         await using TestPeer speaker = await cluster.JoinAsync(Room, "speaker");
         await using TestPeer viewer = await cluster.JoinAsync(Room, "viewer");
-        Meeting meeting = await Meeting.BeginAsync(cluster, Room, speaker, sentences: 5);
+        Meeting meeting = await Meeting.BeginAsync(cluster, Room, speaker, sentences: 4);
 
         // Early in the third sentence, which lasts for three seconds more: the next caption is one of it.
         await meeting.SpokenAsync(10.7);

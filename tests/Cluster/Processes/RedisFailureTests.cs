@@ -17,7 +17,7 @@ public sealed class RedisFailureTests
         await using TestPeer speaker = await cluster.JoinAsync(Room, "speaker", "north");
         await using TestPeer viewer = await cluster.JoinAsync(Room, "viewer", "south");
         viewer.Hum();
-        Meeting meeting = await Meeting.BeginAsync(cluster, Room, speaker, sentences: 6);
+        Meeting meeting = await Meeting.BeginAsync(cluster, Room, speaker, sentences: 5);
         await TestPeer.HearOneAnotherAsync(speaker, viewer);
         string gateway = (await cluster.GatewayAsync(Room))!.Owner;
 

@@ -38,7 +38,7 @@ public sealed class RelayCutTests
         await using TestPeer speaker = await cluster.JoinAsync(Room, "speaker", "north");
         await using TestPeer viewer = await cluster.JoinAsync(Room, "viewer", "south");
         viewer.Hum();
-        Meeting meeting = await Meeting.BeginAsync(cluster, Room, speaker, sentences: 7);
+        Meeting meeting = await Meeting.BeginAsync(cluster, Room, speaker, sentences: 6);
         await TestPeer.HearOneAnotherAsync(speaker, viewer);
         Assert.Equal(("north", "south"), (speaker.Node(viewer), viewer.Node(speaker)));
         Assert.Equal("north", (await cluster.GatewaySessionAsync(Room)).Sfu);
@@ -57,12 +57,12 @@ public sealed class RelayCutTests
         await TestCluster.Until(() => viewer.Captions.Any(c => c.Caption.Final && meeting.IsOf(c.Caption, sentence: 1)), 20);
         cluster.Report("the caption that was held up came after the healing", Stopwatch.GetElapsedTime(healed, viewer.Captions.First(c => c.Caption.Final && meeting.IsOf(c.Caption, sentence: 1)).At));
 
-        // With somebody on a third node there is a way around. In the middle of the sixth sentence.
+        // With somebody on a third node there is a way around. In the middle of the fifth sentence.
         await using TestPeer third = await cluster.JoinAsync(Room, "third", "east");
         third.Hum();
         await TestPeer.HearOneAnotherAsync(speaker, viewer, third);
         Assert.Equal("east", third.Node(speaker));
-        await meeting.SpokenAsync(26.5);
+        await meeting.SpokenAsync(21);
         cut = Stopwatch.GetTimestamp();
         await network.CutAsync(north, south);
         long settled = cut + (3 * Stopwatch.Frequency);

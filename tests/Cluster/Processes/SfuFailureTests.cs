@@ -17,15 +17,15 @@ public sealed class SfuFailureTests
         await using TestPeer viewer = await cluster.JoinAsync(Room, "viewer", "south");
         mate.Hum();
         viewer.Hum();
-        Meeting meeting = await Meeting.BeginAsync(cluster, Room, speaker, sentences: 5);
+        Meeting meeting = await Meeting.BeginAsync(cluster, Room, speaker, sentences: 4);
         await TestPeer.HearOneAnotherAsync(speaker, mate, viewer);
         string node = speaker.Node(viewer);
         Assert.Equal(node, mate.Node(viewer));
         Assert.NotEqual(node, viewer.Node(speaker));
         cluster.Say($"The gateway is at {await cluster.GatewaySessionAsync(Room)}, the speaker on {node}.");
 
-        // In the middle of the third sentence.
-        await meeting.SpokenAsync(11.5);
+        // In the middle of the second sentence.
+        await meeting.SpokenAsync(7);
         long killed = Stopwatch.GetTimestamp();
         cluster.Node(node).Kill();
         await TestCluster.Until(() => speaker.NotedAfter("moved:nodeLost", killed) is not null && mate.NotedAfter("moved:nodeLost", killed) is not null, 30);
