@@ -71,7 +71,7 @@ internal sealed partial class TestNetwork : IAsyncDisposable
         }
     }
 
-    /// <summary>Those of test processes that were killed.</summary>
+    /// <summary>Those of test processes that were killed, of one with this process's id too.</summary>
     private static async Task RemoveLeftoversAsync()
     {
         string spaces;
@@ -86,7 +86,8 @@ internal sealed partial class TestNetwork : IAsyncDisposable
 
         foreach (Match space in Ours().Matches(spaces))
         {
-            if (!Directory.Exists($"/proc/{space.Groups["pid"].Value}"))
+            string pid = space.Groups["pid"].Value;
+            if (pid == Environment.ProcessId.ToString(CultureInfo.InvariantCulture) || !Directory.Exists($"/proc/{pid}"))
                 await IpAsync($"netns del {space.Value}");
         }
     }
