@@ -55,6 +55,30 @@ public sealed class TakeoverTests : IAsyncLifetime
         Assert.Equal(await UndisturbedAsync(), transcript.Select(final => (final.Rtp.Start - transcript[0].Rtp.Start, final.Rtp.End - transcript[0].Rtp.Start)));
     }
 
+    [Theory]
+    [InlineData(3.9)] // in the middle of the second utterance
+    [InlineData(2.9)] // early in it
+    [InlineData(4.6)] // late in it
+    public async Task A_gateway_that_is_taken_for_dead_and_lives_says_nothing_twice(double silentAt)
+    {
+        Studio.Gateway first = await _studio.StartAsync("g1");
+        await _studio.OpenRoomAsync("demo", "TR_1");
+        await _studio.RunUntilAsync(() => first.Seats.ContainsKey("demo"));
+        Studio.Gateway second = await _studio.StartAsync("g2");
+        await _studio.RunAsync(0.5);
+        _studio.Script("TR_1", Speech);
+        await _studio.RunAsync(silentAt);
+        first.FallSilent();
+        await _studio.RunUntilAsync(() => second.Seats.ContainsKey("demo"));
+        await _studio.RunUntilAsync(() => _studio.Shown.Any(final => final.Text == "w11"), 60);
+        await _studio.RunAsync(1);
+
+        Assert.Equal(Words, (await _studio.TranscriptAsync("demo")).Select(final => final.Text));
+        Assert.Equal(Words, _studio.Shown.Select(final => final.Text));
+        Assert.True(first.Seats["demo"].Left);
+        Assert.False(second.Seats["demo"].Left);
+    }
+
     [Fact]
     public async Task Without_kept_sound_captions_go_on_with_what_is_said_now()
     {

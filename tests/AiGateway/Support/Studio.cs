@@ -195,8 +195,11 @@ internal sealed class Studio : IAsyncDisposable
         public void Kill()
         {
             Isolate();
-            _bus.Cut();
+            FallSilent();
         }
+
+        /// <summary>It answers nobody on the bus; all else goes on.</summary>
+        public void FallSilent() => _bus.Cut();
 
         /// <summary>Nothing of it reaches the store or a viewer, but it answers.</summary>
         public void Isolate() => _dead = true;
