@@ -3,6 +3,7 @@ using System.Net;
 using Microsoft.Extensions.DependencyInjection;
 using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Protocol;
+using Transcribe.Cluster.Sfu;
 using Transcribe.Cluster.Tokens;
 using Transcribe.Director.Nodes;
 using Transcribe.Director.Tests.Support;
@@ -43,6 +44,21 @@ public class NodeTests
         Assert.Equal(("eu", "0.1.0", NodeState.Active, 20, 100, 3), (sfu.Region, sfu.Version, sfu.State, sfu.Load, sfu.Capacity, sfu.Rooms));
         Assert.Equal(0.45, sfu.Media!.Cpu);
         Assert.Null(sfu.Drain);
+    }
+
+    [Fact]
+    public async Task An_sfu_node_is_asked_for_its_counters_and_its_links()
+    {
+        await using DirectorServer server = await DirectorServer.StartAsync();
+        await server.Nodes.AnnounceAsync(new NodeInfo("sfu-1", NodeRole.Sfu, "x"));
+        await server.Nodes.AnnounceAsync(new NodeInfo("sfu-2", NodeRole.Sfu, "x"));
+        await server.Nodes.AnnounceAsync(new NodeInfo("gw-1", NodeRole.Gateway, ""));
+        await server.Bus.RespondAsync<ReadStatistics, SfuStatistics>(SfuSubjects.Statistics("sfu-1"), (_, _) => ValueTask.FromResult(
+            new SfuStatistics(10, 30, 1, 1000, 3000, [new RelayStatistics("sfu-2", RelayDirection.Sending, 2, 0, 20, 0, 1, 0.4)])));
+        SfuStatistics told = await DirectorServer.ReadAsync<SfuStatistics>(await server.SendAsync(HttpMethod.Get, "/v1/nodes/sfu-1/statistics"));
+        Assert.Equal((30, "sfu-2", RelayDirection.Sending, 20), (told.PacketsForwarded, told.Relays[0].Node, told.Relays[0].Direction, told.Relays[0].PacketsSent));
+        await DirectorServer.AssertProblemAsync(await server.SendAsync(HttpMethod.Get, "/v1/nodes/sfu-2/statistics"), HttpStatusCode.ServiceUnavailable, "unavailable");
+        await DirectorServer.AssertProblemAsync(await server.SendAsync(HttpMethod.Get, "/v1/nodes/gw-1/statistics"), HttpStatusCode.NotFound, "not_found");
     }
 
     [Fact]
@@ -105,6 +121,7 @@ public class NodeTests
 
     [Theory]
     [InlineData("GET", "/v1/nodes")]
+    [InlineData("GET", "/v1/nodes/n1/statistics")]
     [InlineData("POST", "/v1/nodes/n1/drain")]
     [InlineData("DELETE", "/v1/nodes/n1/drain")]
     [InlineData("POST", "/v1/rooms/demo/move")]

@@ -7,8 +7,9 @@ namespace Transcribe.Cluster.Nodes;
 public sealed record NodeLost(NodeRole Role, string Id, string Reason);
 
 /// <summary>
-/// Finds out within about a second when a node that somebody uses has died: asks it every 500 ms. Two answers "no responder" 200 ms apart, or
-/// three time-outs of 500 ms, mean dead; while our own way to the bus is cut, or has been back for less than 3 s, nobody is declared dead.
+/// Finds out within about a second when a node that somebody uses has died: asks it every 500 ms. Three failures in a row mean dead, answers "no
+/// responder" 200 ms apart (a node whose own connection to the bus was only reset is back sooner) or time-outs of 500 ms; while our own way to the
+/// bus is cut, or has been back for less than 3 s, nobody is declared dead.
 /// A dead node is asked on, and found again when it answers.
 /// </summary>
 public sealed partial class NodeWatcher : IAsyncDisposable
@@ -20,7 +21,6 @@ public sealed partial class NodeWatcher : IAsyncDisposable
     /// <summary>After our own bus came back the nodes get this long to come back too.</summary>
     public static readonly TimeSpan Grace = TimeSpan.FromSeconds(3);
 
-    private const int NoResponders = 2;
     private const int Failures = 3;
 
     private readonly IMessageBus _bus;
@@ -116,8 +116,7 @@ public sealed partial class NodeWatcher : IAsyncDisposable
     private async Task PingAgainAsync(Watched node)
     {
         CancellationToken token = node.Cancel.Token;
-        int noResponders = 0;
-        int timeouts = 0;
+        int failures = 0;
         try
         {
             while (true)
@@ -126,21 +125,16 @@ public sealed partial class NodeWatcher : IAsyncDisposable
                 TimeSpan wait = Interval;
                 if (pong is not null)
                 {
-                    (noResponders, timeouts) = (0, 0);
+                    failures = 0;
                     Found(node, pong);
                 }
                 else if (!IsSettled())
                 {
-                    (noResponders, timeouts) = (0, 0);
+                    failures = 0;
                 }
                 else if (failure is not null)
                 {
-                    if (failure == BusException.NoResponder)
-                        noResponders++;
-                    else
-                        timeouts++;
-
-                    if (noResponders >= NoResponders || noResponders + timeouts >= Failures)
+                    if (++failures >= Failures)
                         Dead(node, new NodeLost(node.Role, node.Id, failure));
                     else
                         wait = failure == BusException.NoResponder ? Recheck : TimeSpan.Zero;

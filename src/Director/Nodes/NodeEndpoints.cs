@@ -6,6 +6,7 @@ using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Placement;
 using Transcribe.Cluster.Protocol;
 using Transcribe.Cluster.Rooms;
+using Transcribe.Cluster.Sfu;
 using Transcribe.Cluster.State;
 using Transcribe.Director.Http;
 
@@ -25,6 +26,8 @@ internal sealed class NodeApi(
 {
     private const int MaxDeadlineSeconds = 86_400;
 
+    private static readonly TimeSpan StatisticsTimeout = TimeSpan.FromSeconds(2);
+
     public async Task<IResult> ListAsync(HttpContext http)
     {
         RequireApp(http);
@@ -37,6 +40,21 @@ internal sealed class NodeApi(
         }
 
         return Results.Ok(new NodeList(found));
+    }
+
+    public async Task<IResult> StatisticsAsync(HttpContext http, string id)
+    {
+        RequireApp(http);
+        (NodeInfo node, _) = await FindAsync(http, id, nameof(NodeRole.Sfu));
+        try
+        {
+            return Results.Ok(await bus.RequestAsync<ReadStatistics, SfuStatistics>(
+                SfuSubjects.Statistics(node.Id), new ReadStatistics(), StatisticsTimeout, http.RequestAborted));
+        }
+        catch (BusException e)
+        {
+            throw new ApiProblem(StatusCodes.Status503ServiceUnavailable, "unavailable", $"The node \"{node.Id}\" does not answer ({e.Code}); try again.");
+        }
     }
 
     public async Task<IResult> DrainAsync(HttpContext http, string id, string? role)
@@ -185,6 +203,9 @@ internal static class NodeEndpoints
         group.MapGet("/nodes", (HttpContext http, NodeApi api) => api.ListAsync(http))
             .Produces<NodeList>().Refuses(401, 403)
             .WithTags("Nodes").WithSummary("The living nodes of the cluster, with load, limits and drain status");
+        group.MapGet("/nodes/{id}/statistics", (HttpContext http, string id, NodeApi api) => api.StatisticsAsync(http, id))
+            .Produces<SfuStatistics>().Refuses(401, 403, 404, 503)
+            .WithTags("Nodes").WithSummary("What an SFU node has counted since it started, and what each of its links to other nodes carried");
         group.MapPost("/nodes/{id}/drain", (HttpContext http, string id, string? role, NodeApi api) => api.DrainAsync(http, id, role))
             .Accepts<DrainRequest>(isOptional: true, "application/json").Produces<NodeDescription>(StatusCodes.Status202Accepted).Refuses(400, 401, 403, 404, 413, 415)
             .WithTags("Nodes").WithSummary("Empty a node")
