@@ -10,6 +10,7 @@ using Transcribe.Cluster.Nodes;
 using Transcribe.Cluster.Redis;
 using Transcribe.Cluster.State;
 using Transcribe.Cluster.Tokens;
+using Transcribe.Director.Nodes;
 using Transcribe.LocalCluster;
 
 namespace Transcribe.Cluster.Processes.Tests.Support;
@@ -99,6 +100,22 @@ internal sealed class TestCluster : IAsyncDisposable
     {
         using HttpClient http = Client();
         return JsonDocument.Parse(await http.GetStringAsync($"/v1/rooms/{room}/transcript"));
+    }
+
+    /// <summary>Drains a node, and waits until it says that nothing is left on it.</summary>
+    public async Task DrainAsync(string nodeId, int deadlineSeconds)
+    {
+        using HttpClient http = Client();
+        using HttpResponseMessage response = await http.PostAsJsonAsync($"/v1/nodes/{nodeId}/drain", new { deadlineSeconds });
+        response.EnsureSuccessStatusCode();
+        for (var clock = Stopwatch.StartNew(); clock.Elapsed.TotalSeconds < 40; await Task.Delay(100))
+        {
+            NodeList all = (await http.GetFromJsonAsync<NodeList>("/v1/nodes", ClusterJson.Options))!;
+            if (all.Nodes.First(node => node.Id == nodeId).Drain is { Phase: DrainPhase.Drained })
+                return;
+        }
+
+        Assert.Fail($"{nodeId} was not drained within 40 s.");
     }
 
     /// <summary>Prints a measured time beside the bar. What fails is far above it: the machine may be busy.</summary>
