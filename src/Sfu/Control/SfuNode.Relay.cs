@@ -31,7 +31,7 @@ public sealed partial class SfuNode
 
         _relayWorker = MakeWorker(_workers.Count, _options.Relay.UdpPort, session, local);
         _relay = new RelayManager(
-            _options.NodeId, _options.Region, _options.Relay, _clusterKey, _bus, _rooms, _state, _clock, _relayWorker, session, _connection, _log);
+            _options.NodeId, _options.Region, _options.Relay, _clusterKey, _bus, _rooms, _state, _nodes, _clock, _relayWorker, session, _connection, _log);
         _links = SfuWorker.Connect([.. _workers, _relayWorker], new RoomShards(_relayWorker, _relay.OnRoom));
     }
 
@@ -46,6 +46,14 @@ public sealed partial class SfuNode
                 session.SetRelaySlot(request);
                 return new Ack();
             }).ConfigureAwait(false),
+            cancellationToken).ConfigureAwait(false);
+        await RespondAsync<AssistRelay, Ack>(
+            RelaySubjects.Assist(node),
+            async (request, _) =>
+            {
+                await _relay.AssistAsync(request.Room).ConfigureAwait(false);
+                return new Ack();
+            },
             cancellationToken).ConfigureAwait(false);
         _relayWorker!.Start();
         _relay.Start();

@@ -27,6 +27,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
     private readonly SfuOptions _options;
     private readonly IMessageBus _bus;
     private readonly IRoomDirectory _rooms;
+    private readonly INodeDirectory _nodes;
     private readonly NodeAnnouncer _announcer;
     private readonly TimeProvider _clock;
     private readonly ILogger<SfuNode> _log;
@@ -55,7 +56,7 @@ public sealed partial class SfuNode : IHostedService, IDisposable
         NodeStandings? standings = null)
     {
         (_state, _clusterKey, _connection) = (state, options.Relay.ClusterKey ?? redis?.ClusterKey, connection ?? new InProcessClusterConnection());
-        (_options, _bus, _rooms, _clock, _log) = (options, bus, rooms, clock, log);
+        (_options, _bus, _rooms, _nodes, _clock, _log) = (options, bus, rooms, nodes, clock, log);
         _announcer = new NodeAnnouncer(
             Describe, nodes, bus, _connection, heartbeat ?? NodeHeartbeat.Default, clock, log, standings?[NodeRole.Sfu]);
         _speakers = new NodeSpeakers(options.NodeId);

@@ -37,14 +37,15 @@ internal sealed class RelayData(string nodeId, RelayOptions options, IRelayDataO
 
     public IReadOnlyCollection<string> NeighboursOf(string room) => _rooms.TryGetValue(room, out Room? known) ? known.Neighbours.Keys : [];
 
-    /// <summary>The room has local sessions: its messages are taken and given from now on.</summary>
-    public void OpenRoom(string room)
+    /// <summary>The room's messages are taken and given from now on.</summary>
+    /// <param name="withPast">Those too that others still keep: for a node that passes them on to one that misses them.</param>
+    public void OpenRoom(string room, bool withPast = false)
     {
         if (!_rooms.ContainsKey(room))
-            _rooms.Add(room, new Room(room, new MessageOrigin(nodeId, newEpoch())));
+            _rooms.Add(room, new Room(room, new MessageOrigin(nodeId, newEpoch())) { IsFresh = !withPast });
     }
 
-    /// <summary>No local sessions any more.</summary>
+    /// <summary>No part of the room is here any more.</summary>
     public void CloseRoom(string room)
     {
         if (!_rooms.Remove(room, out Room? known))
@@ -274,7 +275,7 @@ internal sealed class RelayData(string nodeId, RelayOptions options, IRelayDataO
 
         public string? Uplink { get; set; }
 
-        /// <summary>Never had a place in a tree with others.</summary>
+        /// <summary>Never had a place in a tree with others, and wants nothing of what was said there before.</summary>
         public bool IsFresh { get; set; } = true;
 
         public Dictionary<MessageOrigin, Seen> Seen { get; } = [];

@@ -25,6 +25,9 @@ internal sealed partial class RelayManager
     [LoggerMessage(2107, LogLevel.Debug, "Track {TrackId} comes from SFU node {Peer}")]
     private partial void LogTrackAttached(string trackId, string peer);
 
+    [LoggerMessage(2109, LogLevel.Information, "SFU node {Peer} does not help to relay room {Room}: {Why}")]
+    private partial void LogNoHelp(string peer, string room, string why);
+
     [LoggerMessage(2108, LogLevel.Warning, "The tracks of room {Room} on other nodes cannot be read: {Why}")]
     private partial void LogResyncFailed(string room, string why);
 }

@@ -14,13 +14,37 @@ internal sealed partial class RelayManager
     /// </summary>
     private static readonly TimeSpan MissingGrace = TimeSpan.FromSeconds(20);
 
-    private async Task OpenRoomAsync(string name)
+    private Task EnterRoomAsync(string name)
     {
-        if (_rooms.ContainsKey(name) || _stopping.IsCancellationRequested)
+        (RemoteRoom? room, Task opening) = OpenRoom(name, toHelp: false);
+        if (room is not null)
+            room.IsHere = true;
+        return opening;
+    }
+
+    private async Task LeaveRoomAsync(string name)
+    {
+        if (!_rooms.TryGetValue(name, out RemoteRoom? room))
             return;
+        room.IsHere = false;
+        if (room.AssistedUntil <= Now)
+            await CloseRoomAsync(name);
+    }
+
+    /// <summary>The room, which has its place among the rooms from here on.</summary>
+    private (RemoteRoom? Room, Task Opening) OpenRoom(string name, bool toHelp)
+    {
+        if (_rooms.TryGetValue(name, out RemoteRoom? present) || _stopping.IsCancellationRequested)
+            return (present, Task.CompletedTask);
         var room = new RemoteRoom(name);
         _rooms.Add(name, room);
-        _data.OpenRoom(name);
+        _data.OpenRoom(name, withPast: toHelp);
+        return (room, OpenRoomAsync(room));
+    }
+
+    private async Task OpenRoomAsync(RemoteRoom room)
+    {
+        string name = room.Name;
         room.Part = await _worker.InvokeAsync(_ =>
         {
             SfuRoom part = _worker.HoldRoom(name);

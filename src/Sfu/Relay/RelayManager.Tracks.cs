@@ -75,12 +75,12 @@ internal sealed partial class RelayManager
     {
         try
         {
-            RelayPlace place = await _tree.JoinAsync(
+            RelayPlace place = await JoinTreeAsync(
                 RelayTree.TrackKey(track.Info.Id),
+                track.Room.Name,
                 new RelayJoin(
                     _nodeId, _region, track.Info.Node, Current(_dead), Current(_unreachable),
-                    track.Slot is { Link.IsLost: false } present ? present.Link.Peer : null),
-                _stopping.Token);
+                    track.Slot is { Link.IsLost: false } present ? present.Link.Peer : null));
             return place.Parent ?? track.Info.Node;
         }
         catch (Exception e) when (e is not OperationCanceledException && e is not BusException { Code: RelayTree.Full })
@@ -175,8 +175,7 @@ internal sealed partial class RelayManager
         {
             string[] dead = [.. Current(_dead).Union(room.Refused)];
             string? current = room.Uplink is { IsLost: false } uplink ? uplink.Peer : null;
-            RelayPlace place = await _tree.JoinAsync(
-                key, new RelayJoin(_nodeId, _region, null, dead, Current(_unreachable), current), _stopping.Token);
+            RelayPlace place = await JoinTreeAsync(key, room.Name, new RelayJoin(_nodeId, _region, null, dead, Current(_unreachable), current));
             room.Place = place;
             return place.Parent;
         }

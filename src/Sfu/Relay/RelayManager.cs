@@ -31,6 +31,7 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
     private readonly RelayOptions _options;
     private readonly IMessageBus _bus;
     private readonly IRoomDirectory _directory;
+    private readonly INodeDirectory _nodes;
     private readonly RelayTree _tree;
     private readonly RelayTickets _tickets;
     private readonly TimeProvider _time;
@@ -53,8 +54,9 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
 
     public RelayManager(
         string nodeId, string region, RelayOptions options, string clusterKey, IMessageBus bus, IRoomDirectory directory, IStateStore state,
-        TimeProvider time, SfuWorker worker, RtcSessionOptions session, IClusterConnection connection, ILogger log)
+        INodeDirectory nodes, TimeProvider time, SfuWorker worker, RtcSessionOptions session, IClusterConnection connection, ILogger log)
     {
+        _nodes = nodes;
         (_nodeId, _region, _options, _bus, _directory, _time, _worker, _log) = (nodeId, region, options, bus, directory, time, worker, log);
         _connection = connection;
         _tree = new RelayTree(state, time, options.MaxRelaysPerTrack, options.MaxDepth);
@@ -78,7 +80,7 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
     {
         // The rooms of links themselves have names that no other room can have.
         if (!room.Contains(':', StringComparison.Ordinal))
-            Post(() => isHere ? OpenRoomAsync(room) : CloseRoomAsync(room));
+            Post(() => isHere ? EnterRoomAsync(room) : LeaveRoomAsync(room));
     }
 
     /// <summary>The store is back, perhaps without its data: everybody confirms its place. From any thread.</summary>
@@ -251,7 +253,12 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
             }
 
             foreach (RemoteRoom room in _rooms.Values.ToArray())
-                await CatchUpAsync(room);
+            {
+                if (!room.IsHere && room.AssistedUntil <= Now)
+                    await CloseRoomAsync(room.Name);
+                else
+                    await CatchUpAsync(room);
+            }
         }
     }
 

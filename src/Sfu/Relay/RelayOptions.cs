@@ -41,6 +41,9 @@ public sealed class RelayOptions
     /// <summary>Bytes of data messages of one room kept for that. Default 2 MiB.</summary>
     public int MaxResendBytes { get; set; } = 2 << 20;
 
+    /// <summary>How long a node helps with a room that nobody on it is in, after it was asked.</summary>
+    internal TimeSpan AssistTime { get; set; } = TimeSpan.FromSeconds(30);
+
     /// <summary>For tests: whether a datagram from this node, with this first byte, is lost. Called on the workers' threads.</summary>
     internal Func<string, byte, bool>? Loses { get; set; }
 

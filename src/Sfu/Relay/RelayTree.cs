@@ -83,13 +83,13 @@ internal sealed class RelayTree(IStateStore state, TimeProvider time, int maxChi
         if (self is null || self.Parent == "" || now - self.SeenAt > (long)(RelayTreeState.Forgotten.TotalSeconds / 3)
             || (join.Root is not null && tree.Nodes.FirstOrDefault(n => n.Parent is null)?.Id != join.Root)
             || tree.Nodes.Any(n => join.Dead.Contains(n.Id))
-            || (self.Parent is not null && join.Unreachable.Contains(self.Parent))
+            || (self.Parent is not null && join.Unreachable.Contains(self.Parent)) || RelayTreeState.IsPathBack(self, join)
             || !tree.Depths().TryGetValue(self.Id, out int depth) || depth > tree.MaxDepth)
         {
             return false;
         }
 
-        place = new RelayPlace(self.Parent, depth);
+        place = new RelayPlace(self.Parent, depth, self.Instead);
         return true;
     }
 

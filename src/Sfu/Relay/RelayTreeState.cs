@@ -3,21 +3,24 @@ namespace Transcribe.Sfu.Relay;
 /// <summary>A node's place in a tree.</summary>
 /// <param name="Parent">Null for the root; empty for a node that lost its parent and has not found a new one yet.</param>
 /// <param name="SeenAt">When it last confirmed that it is there, Unix seconds.</param>
-internal sealed record RelayTreeNode(string Id, string? Parent, string Region, long SeenAt);
+/// <param name="Instead">The better parent that it found no path to; null where it has the best one.</param>
+internal sealed record RelayTreeNode(string Id, string? Parent, string Region, long SeenAt, string? Instead = null);
 
 /// <summary>Which other node a node takes its packets from.</summary>
 /// <param name="Parent">Null for the root.</param>
 /// <param name="Depth">Hops from the root.</param>
-internal sealed record RelayPlace(string? Parent, int Depth);
+/// <param name="Instead">See <see cref="RelayTreeNode"/>.</param>
+internal sealed record RelayPlace(string? Parent, int Depth, string? Instead = null);
 
 /// <summary>What a joining node says of itself and of others.</summary>
 /// <param name="Root">The node that a track is published on; null where whoever comes first is the root.</param>
 /// <param name="Dead">Nodes that are gone: they leave the tree.</param>
 /// <param name="Current">The node that it takes from now, over a link that stands: after the store lost its data everybody keeps its place.</param>
 /// <param name="Unreachable">Nodes to which this one finds no path: as parents they come last.</param>
+/// <param name="Helper">A node that is no member, and would take the packets here: for where every member is unreachable.</param>
 internal sealed record RelayJoin(
     string Node, string Region, string? Root, IReadOnlyCollection<string> Dead, IReadOnlyCollection<string> Unreachable,
-    string? Current = null);
+    string? Current = null, string? Helper = null);
 
 /// <summary>
 /// A bounded tree of nodes: no node has more children than <see cref="MaxChildren"/>, none is deeper than
@@ -58,10 +61,10 @@ internal sealed class RelayTreeState
 
         Dictionary<string, int> depths = Depths();
         if (self is { Parent.Length: > 0 } && depths.TryGetValue(self.Id, out int depth) && depth <= MaxDepth
-            && !join.Unreachable.Contains(self.Parent))
+            && !join.Unreachable.Contains(self.Parent) && !IsPathBack(self, join))
         {
             Replace(self with { SeenAt = now });
-            return new RelayPlace(self.Parent, depth);
+            return new RelayPlace(self.Parent, depth, self.Instead);
         }
 
         // What hangs below the node comes along, if there is room for it.
@@ -77,16 +80,22 @@ internal sealed class RelayTreeState
             parent = Choose(join, depths, 0, join.Unreachable);
         }
 
-        parent ??= Choose(join, depths, 0, []);
+        // As if there were a path to everybody.
+        RelayTreeNode? best = Choose(join, depths, 0, []);
+        parent ??= Hang(join, depths, now) ?? best;
         if (parent is null)
             return null;
-        var placed = new RelayTreeNode(join.Node, parent.Id, join.Region, now);
+        string? instead = best is not null && best != parent && join.Unreachable.Contains(best.Id) ? best.Id : null;
+        var placed = new RelayTreeNode(join.Node, parent.Id, join.Region, now, instead);
         if (self is null)
             _nodes.Add(placed);
         else
             Replace(placed);
-        return new RelayPlace(parent.Id, depths[parent.Id] + 1);
+        return new RelayPlace(parent.Id, depths[parent.Id] + 1, instead);
     }
+
+    /// <summary>The path that was missing may be there again.</summary>
+    public static bool IsPathBack(RelayTreeNode node, RelayJoin join) => node.Instead is not null && !join.Unreachable.Contains(node.Instead);
 
     /// <summary>The node's children have to find new parents. False where it was not there.</summary>
     public bool Leave(string node)
@@ -179,6 +188,17 @@ internal sealed class RelayTreeState
         join.Current is string current && depths.TryGetValue(current, out int depth) && depth < MaxDepth && ChildrenOf(current) < MaxChildren
             ? Find(current)
             : null;
+
+    /// <summary>Makes the helper a member, as near to the root as there is room. It is to find out by itself whom it reaches.</summary>
+    private RelayTreeNode? Hang(RelayJoin join, Dictionary<string, int> depths, long now)
+    {
+        if (join.Helper is not string helper || Find(helper) is not null || Choose(join, depths, 1, []) is not { } above)
+            return null;
+        var hung = new RelayTreeNode(helper, above.Id, "", now);
+        _nodes.Add(hung);
+        depths[helper] = depths[above.Id] + 1;
+        return hung;
+    }
 
     /// <summary>The nearest to the root that has room; of those one of the same region, then the one with the fewest children.</summary>
     private RelayTreeNode? Choose(RelayJoin join, Dictionary<string, int> depths, int height, IReadOnlyCollection<string> not)

@@ -1,4 +1,5 @@
 using Transcribe.Cluster.Rooms;
+using Transcribe.Rtc;
 using Transcribe.Sfu.Routing;
 
 namespace Transcribe.Sfu.Relay;
@@ -30,12 +31,18 @@ internal sealed class RemoteTrack(RemoteRoom room, TrackInfo info)
     public bool IsServed { get; set; }
 }
 
-/// <summary>A room with sessions on this node, as far as other nodes are concerned.</summary>
+/// <summary>A room that this node has sessions of, or relays for another node, as far as other nodes are concerned.</summary>
 internal sealed class RemoteRoom(string name)
 {
     public string Name { get; } = name;
 
     public bool IsClosed { get; set; }
+
+    /// <summary>There are sessions of it here; else another node is helped.</summary>
+    public bool IsHere { get; set; }
+
+    /// <summary>Until when another node is helped by having the room here.</summary>
+    public Instant AssistedUntil { get; set; }
 
     /// <summary>This node's part of it on the relay worker; touch it there only.</summary>
     public SfuRoom? Part { get; set; }

@@ -223,6 +223,56 @@ public sealed class RelayNodeTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_cut_path_is_gone_around_over_a_node_that_nobody_of_the_room_is_on()
+    {
+        bool cut = false;
+        foreach (string id in (string[])["a", "b", "idle"])
+        {
+            await _cluster.StartAsync(id, o => o.Relay.Loses = (peer, _) =>
+                Volatile.Read(ref cut) && ((id == "a" && peer == "b") || (id == "b" && peer == "a")));
+        }
+
+        Member alice = await _cluster.JoinAsync("a", "alice", publishAudio: 1, audioSlots: 1);
+        Member bob = await _cluster.JoinAsync("b", "bob", publishAudio: 1, audioSlots: 1);
+        await HearAsync(alice, "alice", bob);
+        await HearAsync(bob, "bob", alice);
+        var captions = alice.Peer.Do((rtc, now) => rtc.CreateDataChannel(now, "captions"));
+        int said = 0;
+        await WaitAsync(() => Say() && bob.Peer.Do((_, _) => bob.Peer.Messages.Count > 0), "captions over the link");
+
+        Volatile.Write(ref cut, true);
+        DateTime at = DateTime.UtcNow;
+        foreach ((Member speaker, Member listener) in ((Member, Member)[])[(alice, bob), (bob, alice)])
+        {
+            await WaitAsync(
+                () => Say() && speaker.SpeakNow() && listener.Peer.Do((_, _) => listener.Peer.Received.Count(r => r.At > at.AddMilliseconds(1000))) > 20,
+                "the way around");
+            TestContext.Current.TestOutputHelper?.WriteLine($"re-routed after {(DateTime.UtcNow - at).TotalMilliseconds:F0} ms");
+        }
+
+        Say();
+        await WaitAsync(() => bob.Peer.Do((_, _) => bob.Peer.Messages.Contains($"{said}")), "captions over the way around");
+        string[] read = bob.Peer.Do((_, _) => bob.Peer.Messages.ToArray());
+        Assert.Equal(Enumerable.Range(int.Parse(read[0], System.Globalization.CultureInfo.InvariantCulture), read.Length).Select(i => $"{i}"), read);
+        Assert.Equal(2, (await _cluster.Tree.ReadAsync(RelayTree.TrackKey(alice.TrackId()))).Depths()["b"]);
+        Assert.Equal((0, 2), (_cluster.Nodes["idle"].SessionCount, _cluster.Nodes["idle"].Relay!.Counters.LinksIn));
+
+        bool Say() => alice.Peer.Do((_, now) => captions.TrySend(now, System.Text.Encoding.UTF8.GetBytes($"{++said}"), isText: true)) || --said >= 0;
+    }
+
+    [Fact]
+    public async Task A_room_that_nobody_needs_help_with_any_more_is_given_up()
+    {
+        await _cluster.StartAsync("idle", o => o.Relay.AssistTime = TimeSpan.FromSeconds(1));
+        await _cluster.AskAsync<AssistRelay, Ack>(RelaySubjects.Assist("idle"), new AssistRelay("demo"));
+        await WaitAsync(() => HasRoom(), "a place in the room's tree");
+        await WaitAsync(() => !HasRoom(), "the room is given up");
+        Assert.Equal(0, _cluster.Nodes["idle"].RelayWorker!.Counters.Rooms);
+
+        bool HasRoom() => _cluster.Tree.ReadAsync(RelayTree.RoomKey("demo")).AsTask().GetAwaiter().GetResult().Nodes.Any(node => node.Id == "idle");
+    }
+
+    [Fact]
     public async Task The_children_of_a_node_that_goes_find_another_parent()
     {
         foreach (string id in (string[])["a", "b", "c"])

@@ -20,8 +20,9 @@ public sealed class RelayTreeTests
     }
 
     private ValueTask<RelayPlace> JoinAsync(
-        string node, string? root = "origin", string key = "relays/track/T", string region = "eu", string[]? dead = null, string[]? unreachable = null) =>
-        _tree.JoinAsync(key, new RelayJoin(node, region, root, dead ?? [], unreachable ?? []));
+        string node, string? root = "origin", string key = "relays/track/T", string region = "eu", string[]? dead = null, string[]? unreachable = null,
+        string? helper = null) =>
+        _tree.JoinAsync(key, new RelayJoin(node, region, root, dead ?? [], unreachable ?? [], Helper: helper));
 
     private static void AssertBounded(RelayTreeState tree, int connected)
     {
@@ -48,6 +49,42 @@ public sealed class RelayTreeTests
         long version = (await _state.GetAsync("relays/track/T"))!.Value.Version;
         Assert.Equal(first, await JoinAsync("a"));
         Assert.Equal(version, (await _state.GetAsync("relays/track/T"))!.Value.Version);
+    }
+
+    [Fact]
+    public async Task Who_reaches_no_member_hangs_below_a_helper_that_is_none_until_the_path_is_back()
+    {
+        await JoinAsync("a");
+        Assert.Equal("origin", (await JoinAsync("a", unreachable: ["origin"])).Parent);
+        RelayPlace around = await JoinAsync("a", unreachable: ["origin"], helper: "h");
+        Assert.Equal(new RelayPlace("h", 2, "origin"), around);
+        Assert.Equal(new RelayPlace("origin", 1), await JoinAsync("h"));
+        Assert.Equal(around, await JoinAsync("a", unreachable: ["origin"]));
+        Assert.Equal(new RelayPlace("origin", 1), await JoinAsync("a"));
+        AssertBounded(await _tree.ReadAsync("relays/track/T"), 3);
+    }
+
+    [Fact]
+    public async Task A_helper_is_not_hung_where_there_is_no_room_for_it_and_who_hangs_below_it()
+    {
+        var tree = new RelayTree(_state, _time, 8, 1);
+        var join = new RelayJoin("a", "eu", "origin", [], ["origin"], Helper: "h");
+        Assert.Equal(new RelayPlace("origin", 1), await tree.JoinAsync("relays/track/T", join));
+    }
+
+    [Fact]
+    public async Task What_hangs_below_a_node_goes_around_with_it()
+    {
+        var tree = new RelayTree(_state, _time, 1, 3);
+        await tree.JoinAsync("relays/track/T", new RelayJoin("a", "eu", "origin", [], []));
+        await tree.JoinAsync("relays/track/T", new RelayJoin("b", "eu", "origin", [], []));
+        await tree.JoinAsync("relays/track/T", new RelayJoin("a", "eu", "origin", [], ["origin"], Helper: "h"));
+        Dictionary<string, int> depths = (await tree.ReadAsync("relays/track/T")).Depths();
+        Assert.Equal((1, 2), (depths["h"], depths["a"]));
+
+        // Its child finds its place anew.
+        await tree.JoinAsync("relays/track/T", new RelayJoin("b", "eu", "origin", [], []));
+        Assert.Equal(3, (await tree.ReadAsync("relays/track/T")).Depths()["b"]);
     }
 
     [Fact]
