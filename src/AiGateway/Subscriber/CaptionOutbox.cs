@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text.Json;
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
@@ -5,6 +6,7 @@ using Transcribe.AiGateway.Claims;
 using Transcribe.Cluster;
 using Transcribe.Cluster.Captions;
 using Transcribe.Cluster.Transcripts;
+using Transcribe.Rtc;
 
 namespace Transcribe.AiGateway.Subscriber;
 
@@ -17,6 +19,9 @@ internal sealed partial class CaptionOutbox : IAsyncDisposable
 {
     private const int MaxCaptions = 2048;
     private const int BusyCaptions = 128;
+
+    /// <summary>Nobody takes longer to notice that a connection is dead.</summary>
+    private static readonly TimeSpan RepeatWindow = TimeSpan.FromSeconds(15);
 
     /// <summary>How long a final waits for the store.</summary>
     private static readonly TimeSpan StorePatience = TimeSpan.FromMilliseconds(300);
@@ -32,6 +37,7 @@ internal sealed partial class CaptionOutbox : IAsyncDisposable
     private readonly GatewayMetrics _metrics;
     private readonly ILogger _log;
     private readonly TimeProvider _clock;
+    private readonly ConcurrentQueue<(CaptionMessage Final, Instant At)> _sent = new();
     private readonly CancellationTokenSource _abandoned = new();
     private readonly Task _working;
 
@@ -63,6 +69,14 @@ internal sealed partial class CaptionOutbox : IAsyncDisposable
 
     /// <summary>Sends a final that is in the transcript and may not have been sent. Who has it drops it: same segment, same revision.</summary>
     public void Repeat(CaptionMessage final) => _captions.Writer.TryWrite((final, true));
+
+    /// <summary>Sends the last finals again: the connection that they went out on is gone, perhaps for a while already.</summary>
+    public void RepeatSent()
+    {
+        TrimSent();
+        foreach ((CaptionMessage final, _) in _sent)
+            Repeat(final);
+    }
 
     /// <summary>Delivers what is queued, within the time given.</summary>
     public async Task CompleteAsync(TimeSpan timeout)
@@ -106,11 +120,27 @@ internal sealed partial class CaptionOutbox : IAsyncDisposable
                 sent = TrySend(message);
             }
 
+            if (sent && caption.Final)
+                Remember(caption);
+
             if (sent)
                 _metrics.Captions.Add(1, new("final", caption.Final), new("engine", caption.Engine));
             else
                 CountUnsent(caption);
         }
+    }
+
+    private void Remember(CaptionMessage final)
+    {
+        TrimSent();
+        if (_sent.All(other => other.Final.Segment != final.Segment))
+            _sent.Enqueue((final, Instant.Of(_clock)));
+    }
+
+    private void TrimSent()
+    {
+        while (_sent.TryPeek(out (CaptionMessage Final, Instant At) oldest) && Instant.Of(_clock) - oldest.At > RepeatWindow)
+            _sent.TryDequeue(out _);
     }
 
     /// <summary>A final waits until it is clear whose room it is; an interim is worth no wait.</summary>

@@ -38,6 +38,9 @@ internal interface IRoomObserver
     /// <summary>Somebody else sent a caption into the room: only gateways can.</summary>
     void OnForeignCaption();
 
+    /// <summary>Media and data go over another connection from now on: what was sent a moment ago may have reached nobody.</summary>
+    void OnMoved();
+
     /// <summary>The room is left; nothing follows.</summary>
     void OnClosed(string reason);
 }

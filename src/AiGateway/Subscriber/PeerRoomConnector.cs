@@ -35,6 +35,7 @@ internal sealed class PeerRoomConnector(AiGatewayOptions options, ISignalingSele
                 if (change is ParticipantJoined joined)
                     names[joined.Participant.Id] = joined.Participant.Name;
             },
+            Moved = _ => observer.OnMoved(),
             Closed = observer.OnClosed,
         };
         try

@@ -129,6 +129,8 @@ internal sealed partial class RoomTranscriber : IRoomObserver, ICaptionSink, IAs
 
     void IRoomObserver.OnForeignCaption() => _task.Lease.OnForeignCaption();
 
+    void IRoomObserver.OnMoved() => _outbox?.RepeatSent();
+
     void IRoomObserver.OnClosed(string reason)
     {
         if (_outbox is { } outbox)

@@ -41,9 +41,10 @@ public static class SfuSubjects
 /// <param name="AutoSubscribe">Assign the room's tracks to free receive transceivers without being asked.</param>
 /// <param name="OnlyParticipant">WHEP: only this publisher's tracks; "*" for whoever publishes first.</param>
 /// <param name="Relay">A ticket signed with the cluster's key: the session is another SFU node's link.</param>
+/// <param name="Moved">It was on another node until now: the captions of the last seconds are sent to it again.</param>
 public sealed record OpenSession(
     string SessionId, string Room, string Participant, Grants Grants, bool AutoSubscribe = true, string? OnlyParticipant = null,
-    IReadOnlyList<TrackKind>? Kinds = null, string? Relay = null)
+    IReadOnlyList<TrackKind>? Kinds = null, string? Relay = null, bool Moved = false)
 {
     /// <summary>The node is being drained and takes no new sessions: choose another one.</summary>
     public const string NodeDraining = "node_draining";

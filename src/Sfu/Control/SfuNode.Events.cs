@@ -51,6 +51,9 @@ public sealed partial class SfuNode
                 await _bus.PublishAsync<SfuSessionEvent>(
                     SfuSubjects.SessionEvents(ended.SessionId), new SessionClosed(ended.Reason) { Node = NodeId }).ConfigureAwait(false);
                 break;
+            case CaptionsMissed missed:
+                await RepeatCaptionsAsync(missed).ConfigureAwait(false);
+                break;
             case SessionFaulted faulted:
                 LogSessionFaulted(faulted.Exception, faulted.SessionId);
                 break;

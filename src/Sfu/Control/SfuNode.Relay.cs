@@ -1,4 +1,5 @@
 using System.Net;
+using Transcribe.Cluster.Captions;
 using Transcribe.Cluster.Sfu;
 using Transcribe.Cluster.State;
 using Transcribe.Rtc;
@@ -57,6 +58,20 @@ public sealed partial class SfuNode
             cancellationToken).ConfigureAwait(false);
         _relayWorker!.Start();
         _relay.Start();
+    }
+
+    /// <summary>What was captioned while a session was between two nodes. A client knows each revision that it has.</summary>
+    private async Task RepeatCaptionsAsync(CaptionsMissed missed)
+    {
+        if (_relay is null)
+            return;
+        IReadOnlyList<RelayEnvelope> last = await _relay.ReadLastAsync(missed.Room, CaptionMessage.ChannelLabel).ConfigureAwait(false);
+        await WithSessionAsync(missed.SessionId, (session, _) =>
+        {
+            foreach (RelayEnvelope caption in last)
+                session.SendData(caption.Message, caption.Payload.Span);
+            return true;
+        }).ConfigureAwait(false);
     }
 
     private async Task StopRelayAsync()

@@ -219,6 +219,8 @@ public sealed partial class SfuNode : IHostedService, IDisposable
             SfuSessionSettings settings = SfuSessionSettings.Of(request);
             if (request.Relay is not null)
                 settings = settings with { Relay = (_relay ?? throw RelayTickets.NotEnabled()).Accept(request, worker) };
+            else if (request.Moved && _relay is not null)
+                await _relay.AssistAsync(request.Room).ConfigureAwait(false);
             await AskAsync(worker, _ => worker.OpenSession(settings)).ConfigureAwait(false);
             return new Ack();
         }

@@ -1,3 +1,4 @@
+using Transcribe.Cluster.Captions;
 using Transcribe.Rtc;
 using Transcribe.Sfu.Routing;
 
@@ -38,11 +39,14 @@ internal sealed class RelayData(string nodeId, RelayOptions options, IRelayDataO
     public IReadOnlyCollection<string> NeighboursOf(string room) => _rooms.TryGetValue(room, out Room? known) ? known.Neighbours.Keys : [];
 
     /// <summary>The room's messages are taken and given from now on.</summary>
-    /// <param name="withPast">Those too that others still keep: for a node that passes them on to one that misses them.</param>
+    /// <param name="withPast">
+    /// Those too that others still keep: for a node that passes them on to one that misses them, or gets sessions of a node that died. People
+    /// here are told the captions among them, which say themselves what they are; with others nobody could tell whether they were heard before.
+    /// </param>
     public void OpenRoom(string room, bool withPast = false)
     {
         if (!_rooms.ContainsKey(room))
-            _rooms.Add(room, new Room(room, new MessageOrigin(nodeId, newEpoch())) { IsFresh = !withPast });
+            _rooms.Add(room, new Room(room, new MessageOrigin(nodeId, newEpoch())) { IsFresh = !withPast, WantsPast = withPast });
     }
 
     /// <summary>No part of the room is here any more.</summary>
@@ -150,6 +154,17 @@ internal sealed class RelayData(string nodeId, RelayOptions options, IRelayDataO
         }
     }
 
+    /// <summary>What was said lately in a room under a label, by whomever, oldest first.</summary>
+    public IReadOnlyList<RelayEnvelope> ReadLast(Instant now, string room, string label, TimeSpan window) =>
+        !_rooms.TryGetValue(room, out Room? known)
+            ? []
+            :
+            [
+                .. known.Kept.Where(kept => now - kept.At <= window)
+                    .Select(kept => RelayEnvelope.TryRead(kept.Envelope, out RelayEnvelope? envelope) ? envelope : null)
+                    .OfType<RelayEnvelope>().Where(envelope => envelope.Message.Label == label),
+            ];
+
     /// <summary>Forgets what is too old to be asked for. Call it every few seconds.</summary>
     public void Sweep(Instant now)
     {
@@ -173,7 +188,12 @@ internal sealed class RelayData(string nodeId, RelayOptions options, IRelayDataO
             }
         }
 
-        room.IsFresh = false;
+        else if (room.WantsPast)
+        {
+            room.Past = envelope.Floors;
+        }
+
+        (room.IsFresh, room.WantsPast) = (false, false);
         room.Neighbours[link] = true;
         SendMissing(room, link, envelope.Floors);
     }
@@ -207,7 +227,9 @@ internal sealed class RelayData(string nodeId, RelayOptions options, IRelayDataO
 
         Counters.Received++;
         Keep(now, room, envelope.Origin, envelope.Sequence, bytes);
-        output.Deliver(room.Name, envelope);
+        bool isPast = room.Past is not null && envelope.Sequence <= room.Past.GetValueOrDefault(envelope.Origin);
+        if (!isPast || envelope.Message.Label == CaptionMessage.ChannelLabel)
+            output.Deliver(room.Name, envelope);
         Flood(room, bytes, link);
     }
 
@@ -279,6 +301,12 @@ internal sealed class RelayData(string nodeId, RelayOptions options, IRelayDataO
         public bool IsFresh { get; set; } = true;
 
         public Dictionary<MessageOrigin, Seen> Seen { get; } = [];
+
+        /// <summary>The next parent's floors are <see cref="Past"/>.</summary>
+        public bool WantsPast { get; set; }
+
+        /// <summary>Up to where the parent had seen each node's messages when this one came; null where that does not matter.</summary>
+        public IReadOnlyDictionary<MessageOrigin, long>? Past { get; set; }
 
         public Queue<Kept> Kept { get; } = new();
 

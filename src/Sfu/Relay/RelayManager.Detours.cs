@@ -17,7 +17,10 @@ internal sealed partial class RelayManager
 
     private readonly Dictionary<(string Node, string Room), Instant> _asked = [];
 
-    /// <summary>Another node asks this one to relay a room to it. From any thread; ends when the room is here.</summary>
+    /// <summary>
+    /// Another node asks this one to relay a room to it, or gives it sessions that were elsewhere: the room is here from now on, with what
+    /// was said lately. From any thread; ends when the room is here.
+    /// </summary>
     public Task AssistAsync(string room)
     {
         var begun = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -23,6 +23,9 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
     private static readonly TimeSpan RequestTimeout = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(3);
 
+    /// <summary>A session is hardly longer between two nodes.</summary>
+    private static readonly TimeSpan RepeatWindow = TimeSpan.FromSeconds(15);
+
     /// <summary>How long a node that could not be reached, or is gone, is passed over.</summary>
     private static readonly TimeSpan Avoidance = TimeSpan.FromSeconds(10);
 
@@ -81,6 +84,18 @@ internal sealed partial class RelayManager : IRelaySessionObserver, IRelayDataOu
         // The rooms of links themselves have names that no other room can have.
         if (!room.Contains(':', StringComparison.Ordinal))
             Post(() => isHere ? EnterRoomAsync(room) : LeaveRoomAsync(room));
+    }
+
+    /// <summary>What was said in a room under a label in the last seconds, on any node, as far as it is kept here. From any thread.</summary>
+    public async Task<IReadOnlyList<RelayEnvelope>> ReadLastAsync(string room, string label)
+    {
+        IReadOnlyList<RelayEnvelope> last = [];
+        await Post(() =>
+        {
+            last = _data.ReadLast(Now, room, label, RepeatWindow);
+            return Task.CompletedTask;
+        }).ConfigureAwait(false);
+        return last;
     }
 
     /// <summary>The store is back, perhaps without its data: everybody confirms its place. From any thread.</summary>

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Transcribe.Cluster.Captions;
 using Transcribe.Cluster.Sfu;
 using Transcribe.Cluster.Tokens;
 using Transcribe.Rtc;
@@ -261,6 +262,10 @@ internal sealed partial class SfuSession : IRtcSessionObserver, IDisposable
         // The client's own channel is preferred over one the server opened for fan-out.
         if (!channel.IsLocal || !_channels.ContainsKey(channel.Label))
             _channels[channel.Label] = channel;
+
+        // Who may send captions is a gateway, and has what it said.
+        if (_settings.Moved && channel.Label == CaptionMessage.ChannelLabel && !Grants.AllowsData(channel.Label))
+            Worker.Raise(new CaptionsMissed(Id, Room.Name));
     }
 
     public void OnDataChannelClosed(RtcDataChannel channel)

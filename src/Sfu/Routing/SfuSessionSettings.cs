@@ -16,6 +16,9 @@ internal sealed record SfuSessionSettings(string SessionId, string Room, string 
     /// <summary>Kinds of media wanted; null for all.</summary>
     public IReadOnlyList<TrackKind>? Kinds { get; init; }
 
+    /// <summary>It was on another node until now.</summary>
+    public bool Moved { get; init; }
+
     /// <summary>What makes it a link between nodes; null for a client's.</summary>
     public RelaySession? Relay { get; init; }
 
@@ -25,5 +28,6 @@ internal sealed record SfuSessionSettings(string SessionId, string Room, string 
             AutoSubscribe = request.AutoSubscribe,
             OnlyParticipant = request.OnlyParticipant,
             Kinds = request.Kinds,
+            Moved = request.Moved,
         };
 }

@@ -12,6 +12,9 @@ internal sealed record SessionEventRaised(string SessionId, SfuSessionEvent Even
 /// <summary>A session is gone from the worker.</summary>
 internal sealed record SessionEnded(string SessionId, string Room, string Participant, bool Hidden, string Reason) : SfuEvent;
 
+/// <summary>A session that was on another node can be sent captions again.</summary>
+internal sealed record CaptionsMissed(string SessionId, string Room) : SfuEvent;
+
 /// <summary>Code inside a session threw; the session was closed.</summary>
 internal sealed record SessionFaulted(string SessionId, Exception Exception) : SfuEvent;
 

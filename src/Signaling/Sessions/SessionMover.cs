@@ -158,7 +158,7 @@ internal sealed partial class SessionMover(
     {
         try
         {
-            await bus.RequestAsync<OpenSession, Ack>(SfuSubjects.Open(node), session.Record.ToOpen(), OpenTimeout).ConfigureAwait(false);
+            await bus.RequestAsync<OpenSession, Ack>(SfuSubjects.Open(node), session.Record.ToOpen() with { Moved = true }, OpenTimeout).ConfigureAwait(false);
             return true;
         }
         catch (BusException e) when (e.Code != BusException.Unavailable)

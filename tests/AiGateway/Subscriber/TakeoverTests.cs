@@ -55,6 +55,29 @@ public sealed class TakeoverTests : IAsyncLifetime
         Assert.Equal(await UndisturbedAsync(), transcript.Select(final => (final.Rtp.Start - transcript[0].Rtp.Start, final.Rtp.End - transcript[0].Rtp.Start)));
     }
 
+    [Fact]
+    public async Task A_gateway_whose_media_moves_sends_again_what_may_have_gone_out_on_a_dead_connection()
+    {
+        Studio.Gateway gateway = await _studio.StartAsync("g1");
+        await _studio.OpenRoomAsync("demo", "TR_1");
+        await _studio.RunUntilAsync(() => gateway.Seats.ContainsKey("demo"));
+        _studio.Script("TR_1", (1, 0.5), (2, 0.5), (0, 60));
+        await _studio.RunUntilAsync(() => _studio.Shown.Any());
+        for (int i = 2; i <= 3; i++)
+        {
+            gateway.Seats["demo"].Observer.OnMoved();
+            await _studio.RunUntilAsync(() => _studio.Sent.Count(caption => caption.Final) == i);
+        }
+
+        // Whoever was still waiting for it then has long known that its own connection is dead.
+        await _studio.RunAsync(20);
+        gateway.Seats["demo"].Observer.OnMoved();
+        await _studio.RunAsync(1);
+        Assert.Equal(3, _studio.Sent.Count(caption => caption.Final));
+        Assert.Single(_studio.Shown);
+        Assert.Single(await _studio.TranscriptAsync("demo"));
+    }
+
     [Theory]
     [InlineData(3.9)] // in the middle of the second utterance
     [InlineData(2.9)] // early in it

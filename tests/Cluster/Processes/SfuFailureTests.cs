@@ -46,6 +46,32 @@ public sealed class SfuFailureTests
     }
 
     [Fact]
+    public async Task A_reader_whose_sfu_node_is_killed_reads_what_was_captioned_meanwhile()
+    {
+        await using TestCluster cluster = await TestCluster.StartAsync("reader", sfus: 2, gateways: 1, "north", "south");
+        await using TestPeer speaker = await cluster.JoinAsync(Room, "speaker", "north");
+        await using TestPeer viewer = await cluster.JoinAsync(Room, "viewer", "south");
+        viewer.Hum();
+        Meeting meeting = await Meeting.BeginAsync(cluster, Room, speaker, sentences: 2);
+        await TestPeer.HearOneAnotherAsync(speaker, viewer);
+        string node = viewer.Node(speaker);
+        Assert.NotEqual(node, speaker.Node(viewer));
+        Assert.NotEqual(node, (await cluster.GatewaySessionAsync(Room)).Sfu);
+
+        // The first sentence is over; its final comes when the viewer hears and reads nothing.
+        await meeting.SpokenAsync(4.75);
+        long killed = Stopwatch.GetTimestamp();
+        cluster.Node(node).Kill();
+        await TestCluster.Until(() => viewer.NotedAfter("moved:nodeLost", killed) is not null, 30);
+        long back = await TestPeer.HearOneAnotherAsync(viewer.NotedAfter("moved:", killed)!.Value, speaker, viewer);
+        cluster.Report("the viewer's media back after", Stopwatch.GetElapsedTime(killed, back), 5, 20);
+        await meeting.CountAsync(viewer, speaker);
+        long final = viewer.Captions.First(c => c.Caption.Final && meeting.IsOf(c.Caption, sentence: 0)).At;
+        cluster.Report("the caption of the meantime read after", Stopwatch.GetElapsedTime(killed, final));
+        cluster.Report("the speaker had read it after", Stopwatch.GetElapsedTime(killed, speaker.Captions.First(c => c.Caption.Final && meeting.IsOf(c.Caption, sentence: 0)).At));
+    }
+
+    [Fact]
     public async Task A_machine_with_an_sfu_node_and_the_gateway_dies_and_both_are_replaced()
     {
         await using TestCluster cluster = await TestCluster.StartAsync("machine", sfus: 2, gateways: 2, "north", "south");

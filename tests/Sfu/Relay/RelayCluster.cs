@@ -105,7 +105,7 @@ internal sealed class RelayCluster : IAsyncDisposable
     public async Task<NodeInfo> DescribeAsync(string id) => (await _nodes.ListAsync(NodeRole.Sfu)).Single(node => node.Id == id);
 
     /// <summary>Joins on a node; slots are assigned as tracks come.</summary>
-    public async Task<Member> JoinAsync(string node, string participant, int publishAudio = 0, int publishVideo = 0, int audioSlots = 0, int videoSlots = 0, string room = "demo")
+    public async Task<Member> JoinAsync(string node, string participant, int publishAudio = 0, int publishVideo = 0, int audioSlots = 0, int videoSlots = 0, string room = "demo", bool moved = false)
     {
         string session = $"S{Interlocked.Increment(ref _sessions)}";
         var peer = new UdpPeer();
@@ -122,7 +122,7 @@ internal sealed class RelayCluster : IAsyncDisposable
 
             return ValueTask.CompletedTask;
         });
-        await AskAsync<OpenSession, Ack>(SfuSubjects.Open(node), new OpenSession(session, room, participant, Everything));
+        await AskAsync<OpenSession, Ack>(SfuSubjects.Open(node), new OpenSession(session, room, participant, moved ? Everything with { PublishDataLabels = [] } : Everything, Moved: moved));
         await Rooms.JoinAsync(room, session, participant, null, true);
         (string offer, PublishedMedia[] tracks) = peer.Do((rtc, now) =>
         {

@@ -74,7 +74,8 @@ public sealed class RelayDataTests
             }
         }
 
-        public void Say(string node, string text) => Nodes[node].Data.OnLocal(Now, Room, Captions, Encoding.UTF8.GetBytes(text));
+        public void Say(string node, string text, string label = "captions") =>
+            Nodes[node].Data.OnLocal(Now, Room, Captions with { Label = label }, Encoding.UTF8.GetBytes(text));
     }
 
     private sealed class Node : IRelayDataOutput
@@ -160,6 +161,67 @@ public sealed class RelayDataTests
         net.Settle();
         Assert.Equal(["1", "2", "3"], net.Nodes["b"].Heard);
         Assert.Equal(["x", "y", "z"], net.Nodes["a"].Heard);
+    }
+
+    /// <summary>The node was not in the room until now.</summary>
+    private static void OpenWithPast(Net net, string node)
+    {
+        net.Nodes[node].Data.CloseRoom(Room);
+        net.Nodes[node].Data.OpenRoom(Room, withPast: true);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Over_a_node_that_comes_to_help_none_is_lost_and_none_comes_twice(bool helperFirst)
+    {
+        var net = new Net(null, "a", "b", "helper");
+        string link = net.Connect("b", "a");
+        net.Settle();
+        net.Say("a", "1", "chat");
+        net.Say("b", "x", "chat");
+        net.Settle();
+        net.Cut(link);
+        net.Say("a", "2", "chat");
+        net.Say("b", "y", "chat");
+        OpenWithPast(net, "helper");
+        if (helperFirst)
+            net.Connect("helper", "a");
+        net.Connect("b", "helper");
+        if (!helperFirst)
+            net.Connect("helper", "a");
+        net.Say("a", "3", "chat");
+        net.Say("b", "z", "chat");
+        net.Settle();
+        Assert.Equal(["1", "2", "3"], net.Nodes["b"].Heard);
+        Assert.Equal(["x", "y", "z"], net.Nodes["a"].Heard);
+    }
+
+    [Fact]
+    public void A_node_that_gets_sessions_of_a_dead_one_tells_them_past_captions_and_nothing_else_of_the_past()
+    {
+        var net = new Net(null, "a", "b");
+        net.Say("a", "caption");
+        net.Say("a", "raised hand", "chat");
+        OpenWithPast(net, "b");
+        net.Connect("b", "a");
+        net.Settle();
+        net.Say("a", "lowered hand", "chat");
+        net.Settle();
+        Assert.Equal(["caption", "lowered hand"], net.Nodes["b"].Heard);
+        Assert.Equal(["caption"], net.Nodes["b"].Data.ReadLast(net.Now, Room, "captions", TimeSpan.FromSeconds(15)).Select(m => Encoding.UTF8.GetString(m.Payload.Span)));
+    }
+
+    [Fact]
+    public void Only_what_was_said_lately_is_read_again()
+    {
+        var net = new Net(null, "a");
+        net.Say("a", "old");
+        net.Now += TimeSpan.FromSeconds(16);
+        net.Say("a", "new");
+        net.Say("a", "other", "chat");
+        Assert.Equal(["new"], net.Nodes["a"].Data.ReadLast(net.Now, Room, "captions", TimeSpan.FromSeconds(15)).Select(m => Encoding.UTF8.GetString(m.Payload.Span)));
+        Assert.Empty(net.Nodes["a"].Data.ReadLast(net.Now, "nowhere", "captions", TimeSpan.FromSeconds(15)));
     }
 
     [Fact]

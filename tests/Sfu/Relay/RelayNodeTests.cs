@@ -261,6 +261,29 @@ public sealed class RelayNodeTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Who_was_moved_from_another_node_reads_the_captions_of_the_meantime()
+    {
+        await _cluster.StartAsync("a");
+        await _cluster.StartAsync("b");
+        Member gateway = await _cluster.JoinAsync("a", "gateway");
+        var captions = gateway.Peer.Do((rtc, now) => rtc.CreateDataChannel(now, "captions"));
+        await WaitAsync(() => gateway.Peer.Do((_, now) => captions.TrySend(now, "while it was away"u8, isText: true)), "the channel");
+        var chat = gateway.Peer.Do((rtc, now) => rtc.CreateDataChannel(now, "chat"));
+        await WaitAsync(() => gateway.Peer.Do((_, now) => chat.TrySend(now, "a joke"u8, isText: true)), "the other channel");
+        await Task.Delay(100);
+        Member viewer = await _cluster.JoinAsync("b", "viewer", moved: true);
+        viewer.Peer.Do((rtc, now) => rtc.CreateDataChannel(now, "captions"));
+        await WaitAsync(() => viewer.Peer.Do((_, _) => viewer.Peer.Messages.Contains("while it was away")), "the caption");
+
+        // A newcomer reads what is said from now on.
+        Member newcomer = await _cluster.JoinAsync("b", "newcomer");
+        newcomer.Peer.Do((rtc, now) => rtc.CreateDataChannel(now, "captions"));
+        await WaitAsync(() => gateway.Peer.Do((_, now) => captions.TrySend(now, "now"u8, isText: true)) && newcomer.Peer.Do((_, _) => newcomer.Peer.Messages.Contains("now")), "captions");
+        Assert.DoesNotContain("while it was away", newcomer.Peer.Do((_, _) => newcomer.Peer.Messages.ToArray()));
+        Assert.DoesNotContain("a joke", viewer.Peer.Do((_, _) => viewer.Peer.Messages.ToArray()));
+    }
+
+    [Fact]
     public async Task A_room_that_nobody_needs_help_with_any_more_is_given_up()
     {
         await _cluster.StartAsync("idle", o => o.Relay.AssistTime = TimeSpan.FromSeconds(1));
