@@ -33,4 +33,10 @@ public sealed partial class RoomClient
 
     [LoggerMessage(19, LogLevel.Debug, "A subscription was not taken on: {Reason}")]
     private static partial void LogSubscribeFailed(ILogger logger, string reason);
+
+    [LoggerMessage(21, LogLevel.Debug, "Media is {State}")]
+    private static partial void LogMediaState(ILogger logger, Rtc.RtcSessionState state);
+
+    [LoggerMessage(22, LogLevel.Debug, "The offer was answered")]
+    private static partial void LogAnswered(ILogger logger);
 }

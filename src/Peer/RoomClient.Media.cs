@@ -63,6 +63,7 @@ public sealed partial class RoomClient
                 {
                     SignalingConnection hub = await HubAsync();
                     await OfferAsync(link, hub);
+                    LogAnswered(_logger);
                     failures = 0;
                     if (isFirst)
                         _ = Task.Run(() => OnFirstAnswerAsync(link, hub), CancellationToken.None);

@@ -27,6 +27,7 @@ public sealed partial class RoomClient
 
     void IMediaLinkOwner.OnStateChanged(MediaLink link)
     {
+        LogMediaState(_logger, link.State);
         if (link.IsReady)
             _ = Task.Run(Settle, CancellationToken.None);
         else if (link.State is RtcSessionState.Disconnected or RtcSessionState.Failed or RtcSessionState.Closed && link == _link)

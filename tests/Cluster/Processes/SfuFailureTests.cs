@@ -65,6 +65,8 @@ public sealed class SfuFailureTests
         await TestCluster.Until(() => viewer.NotedAfter("moved:nodeLost", killed) is not null, 30);
         long back = await TestPeer.HearOneAnotherAsync(viewer.NotedAfter("moved:", killed)!.Value, speaker, viewer);
         cluster.Report("the viewer's media back after", Stopwatch.GetElapsedTime(killed, back), 5, 20);
+        foreach ((TestPeer by, TestPeer of) in ((TestPeer, TestPeer)[])[(viewer, speaker), (speaker, viewer)])
+            cluster.Report($"{of.Name} heard by {by.Name} after", Stopwatch.GetElapsedTime(killed, by.FirstAfter(of, viewer.NotedAfter("moved:", killed)!.Value)));
         await meeting.CountAsync(viewer, speaker);
         long final = viewer.Captions.First(c => c.Caption.Final && meeting.IsOf(c.Caption, sentence: 0)).At;
         cluster.Report("the caption of the meantime read after", Stopwatch.GetElapsedTime(killed, final));

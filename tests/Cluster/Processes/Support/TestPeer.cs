@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using Microsoft.Extensions.Logging;
 using Transcribe.Cluster.Captions;
 using Transcribe.Cluster.Rooms;
 using Transcribe.Peer;
@@ -63,7 +64,8 @@ internal sealed class TestPeer : IAsyncDisposable
                 Reconnected = () => peer.Note("reconnected"),
                 Closed = reason => peer.Note($"closed:{reason}"),
                 RoomEvent = peer.OnRoomEvent,
-            });
+            },
+            loggers: new LogOf(cluster, name));
         peer.Track = await peer.Client.PublishAudioAsync();
         return peer;
     }
@@ -158,5 +160,25 @@ internal sealed class TestPeer : IAsyncDisposable
     {
         lock (_gate)
             _notes.Add((what, Stopwatch.GetTimestamp()));
+    }
+
+    /// <summary>What the client has to say goes to the cluster's log.</summary>
+    private sealed class LogOf(TestCluster cluster, string name) : ILoggerFactory, ILogger
+    {
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public void AddProvider(ILoggerProvider provider) => throw new NotSupportedException();
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            cluster.Log(name, formatter(state, exception));
+
+        public void Dispose()
+        {
+        }
     }
 }
