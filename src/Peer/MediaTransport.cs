@@ -42,6 +42,7 @@ internal sealed partial class MediaTransport : IRtcSessionObserver, IAsyncDispos
     private readonly CancellationTokenSource _stopping = new();
     private readonly Task _receiving;
     private readonly List<RtcDataChannel> _channels = [];
+    private volatile bool _woken;
     private bool _closed;
 
     public MediaTransport(RtcSessionOptions options, IMediaTransportObserver observer, TimeProvider clock, ILogger logger)
@@ -148,7 +149,12 @@ internal sealed partial class MediaTransport : IRtcSessionObserver, IAsyncDispos
     }
 
     /// <summary>DTLS finished work on another thread.</summary>
-    public void Wake() => _timer.Change(TimeSpan.Zero, Timeout.InfiniteTimeSpan);
+    public void Wake()
+    {
+        // Noted first: who holds the lock may be about to arm the timer for later.
+        _woken = true;
+        _timer.Change(TimeSpan.Zero, Timeout.InfiniteTimeSpan);
+    }
 
     void IRtcSessionObserver.OnSend(in TransportPath path, ReadOnlySpan<byte> datagram)
     {
@@ -227,6 +233,7 @@ internal sealed partial class MediaTransport : IRtcSessionObserver, IAsyncDispos
         {
             if (_closed)
                 return;
+            _woken = false;
             try
             {
                 Session.Poll(Now);
@@ -246,6 +253,8 @@ internal sealed partial class MediaTransport : IRtcSessionObserver, IAsyncDispos
         Instant next = Session.NextTimeout;
         TimeSpan wait = next == Instant.Never ? Timeout.InfiniteTimeSpan : next - Now;
         _timer.Change(wait < TimeSpan.Zero && next != Instant.Never ? TimeSpan.Zero : wait, Timeout.InfiniteTimeSpan);
+        if (_woken)
+            _timer.Change(TimeSpan.Zero, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>sockaddr_in6: family 2 bytes, port 2 bytes, flow 4, address 16, scope 4.</summary>
