@@ -13,13 +13,6 @@ public sealed class DrainTests : IAsyncLifetime
 
     public ValueTask DisposeAsync() => _studio.DisposeAsync();
 
-    private static (int Value, double Seconds)[] Speech =>
-    [
-        (0, 1), (1, 0.5), (2, 0.5), (0, 1), (3, 0.6), (4, 0.4), (5, 0.7), (6, 0.5), (7, 0.6), (8, 0.4), (0, 1), (9, 0.5), (10, 0.5), (0, 0.8), (11, 1), (0, 2),
-    ];
-
-    private static readonly string[] Words = ["w1 w2", "w3 w4 w5 w6 w7 w8", "w9 w10", "w11"];
-
     [Theory]
     [InlineData(3.9)] // in the middle of the second utterance
     [InlineData(2.5)] // just after a final
@@ -27,12 +20,9 @@ public sealed class DrainTests : IAsyncLifetime
     [InlineData(0.5)] // before anything was said
     public async Task A_room_goes_to_another_gateway_in_a_pause_and_no_final_is_cut_lost_or_twice(double drainedAt)
     {
-        Studio.Gateway first = await _studio.StartAsync("g1");
-        await _studio.OpenRoomAsync("demo", "TR_1");
-        await _studio.RunUntilAsync(() => first.Seats.ContainsKey("demo"));
-        Studio.Gateway second = await _studio.StartAsync("g2");
+        (Studio.Gateway first, Studio.Gateway second) = await _studio.StartPairAsync();
         await _studio.RunAsync(0.7);
-        _studio.Script("TR_1", Speech);
+        _studio.Script("TR_1", Studio.Speech);
         await _studio.RunAsync(drainedAt);
         await DrainAsync("g1", 60);
         await _studio.RunUntilAsync(() => first.Seats["demo"].Left, 6);
@@ -41,8 +31,8 @@ public sealed class DrainTests : IAsyncLifetime
         await _studio.RunAsync(1);
 
         List<CaptionMessage> transcript = await _studio.TranscriptAsync("demo");
-        Assert.Equal(Words, transcript.Select(final => final.Text));
-        Assert.Equal(Words, _studio.Shown.Select(final => final.Text));
+        Assert.Equal(Studio.Words, transcript.Select(final => final.Text));
+        Assert.Equal(Studio.Words, _studio.Shown.Select(final => final.Text));
         Assert.All(transcript.Zip(transcript.Skip(1)), pair => Assert.True((int)(pair.Second.Rtp.Start - pair.First.Rtp.End) >= 0));
         Assert.Equal(0, (await NodeAsync("g1")).Load);
     }
@@ -50,10 +40,7 @@ public sealed class DrainTests : IAsyncLifetime
     [Fact]
     public async Task Who_speaks_on_and_on_is_cut_and_every_word_is_heard()
     {
-        Studio.Gateway first = await _studio.StartAsync("g1");
-        await _studio.OpenRoomAsync("demo", "TR_1");
-        await _studio.RunUntilAsync(() => first.Seats.ContainsKey("demo"));
-        Studio.Gateway second = await _studio.StartAsync("g2");
+        (Studio.Gateway first, Studio.Gateway second) = await _studio.StartPairAsync();
         await _studio.RunAsync(0.7);
         _studio.Script("TR_1", [(0, 0.5), .. Enumerable.Range(1, 16).Select(word => (word, 0.5)), (0, 2)]);
         await _studio.RunAsync(1.5);

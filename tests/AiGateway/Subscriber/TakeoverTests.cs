@@ -14,13 +14,6 @@ public sealed class TakeoverTests : IAsyncLifetime
 
     public ValueTask DisposeAsync() => _studio.DisposeAsync();
 
-    private static (int Value, double Seconds)[] Speech =>
-    [
-        (0, 1), (1, 0.5), (2, 0.5), (0, 1), (3, 0.6), (4, 0.4), (5, 0.7), (6, 0.5), (7, 0.6), (8, 0.4), (0, 1), (9, 0.5), (10, 0.5), (0, 0.8), (11, 1), (0, 2),
-    ];
-
-    private static readonly string[] Words = ["w1 w2", "w3 w4 w5 w6 w7 w8", "w9 w10", "w11"];
-
     [Theory]
     [InlineData(3.9, false)] // in the middle of the second utterance
     [InlineData(3.9, true)]
@@ -29,12 +22,9 @@ public sealed class TakeoverTests : IAsyncLifetime
     [InlineData(2.1, false)] // at a word's end
     public async Task A_killed_gateways_room_goes_on_without_a_final_lost_or_twice(double killedAt, bool answers)
     {
-        Studio.Gateway first = await _studio.StartAsync("g1");
-        await _studio.OpenRoomAsync("demo", "TR_1");
-        await _studio.RunUntilAsync(() => first.Seats.ContainsKey("demo"));
-        Studio.Gateway second = await _studio.StartAsync("g2");
+        (Studio.Gateway first, Studio.Gateway second) = await _studio.StartPairAsync();
         await _studio.RunAsync(0.5);
-        _studio.Script("TR_1", Speech);
+        _studio.Script("TR_1", Studio.Speech);
         await _studio.RunAsync(killedAt);
         if (answers)
             first.Isolate();
@@ -50,8 +40,8 @@ public sealed class TakeoverTests : IAsyncLifetime
         await _studio.RunAsync(1);
 
         List<CaptionMessage> transcript = await _studio.TranscriptAsync("demo");
-        Assert.Equal(Words, transcript.Select(final => final.Text));
-        Assert.Equal(Words, _studio.Shown.Select(final => final.Text));
+        Assert.Equal(Studio.Words, transcript.Select(final => final.Text));
+        Assert.Equal(Studio.Words, _studio.Shown.Select(final => final.Text));
         Assert.Equal(await UndisturbedAsync(), transcript.Select(final => (final.Rtp.Start - transcript[0].Rtp.Start, final.Rtp.End - transcript[0].Rtp.Start)));
     }
 
@@ -84,20 +74,17 @@ public sealed class TakeoverTests : IAsyncLifetime
     [InlineData(4.6)] // late in it
     public async Task A_gateway_that_is_taken_for_dead_and_lives_says_nothing_twice(double silentAt)
     {
-        Studio.Gateway first = await _studio.StartAsync("g1");
-        await _studio.OpenRoomAsync("demo", "TR_1");
-        await _studio.RunUntilAsync(() => first.Seats.ContainsKey("demo"));
-        Studio.Gateway second = await _studio.StartAsync("g2");
+        (Studio.Gateway first, Studio.Gateway second) = await _studio.StartPairAsync();
         await _studio.RunAsync(0.5);
-        _studio.Script("TR_1", Speech);
+        _studio.Script("TR_1", Studio.Speech);
         await _studio.RunAsync(silentAt);
         first.FallSilent();
         await _studio.RunUntilAsync(() => second.Seats.ContainsKey("demo"));
         await _studio.RunUntilAsync(() => _studio.Shown.Any(final => final.Text == "w11"), 60);
         await _studio.RunAsync(1);
 
-        Assert.Equal(Words, (await _studio.TranscriptAsync("demo")).Select(final => final.Text));
-        Assert.Equal(Words, _studio.Shown.Select(final => final.Text));
+        Assert.Equal(Studio.Words, (await _studio.TranscriptAsync("demo")).Select(final => final.Text));
+        Assert.Equal(Studio.Words, _studio.Shown.Select(final => final.Text));
         Assert.True(first.Seats["demo"].Left);
         Assert.False(second.Seats["demo"].Left);
     }
@@ -125,12 +112,9 @@ public sealed class TakeoverTests : IAsyncLifetime
     [Fact]
     public async Task A_gateway_that_stops_hands_its_rooms_over_with_the_last_words()
     {
-        Studio.Gateway first = await _studio.StartAsync("g1");
-        await _studio.OpenRoomAsync("demo", "TR_1");
-        await _studio.RunUntilAsync(() => first.Seats.ContainsKey("demo"));
-        Studio.Gateway second = await _studio.StartAsync("g2");
+        (Studio.Gateway first, Studio.Gateway second) = await _studio.StartPairAsync();
         await _studio.RunAsync(0.5);
-        _studio.Script("TR_1", Speech);
+        _studio.Script("TR_1", Studio.Speech);
         await _studio.RunAsync(3.9);
         Task stopping = first.Service.StopAsync(CancellationToken.None);
         await _studio.RunUntilAsync(() => stopping.IsCompleted && second.Seats.ContainsKey("demo"));
@@ -145,12 +129,9 @@ public sealed class TakeoverTests : IAsyncLifetime
     [Fact]
     public async Task A_gateway_that_stood_still_finds_its_room_lost_and_says_nothing_more()
     {
-        Studio.Gateway first = await _studio.StartAsync("g1");
-        await _studio.OpenRoomAsync("demo", "TR_1");
-        await _studio.RunUntilAsync(() => first.Seats.ContainsKey("demo"));
-        Studio.Gateway second = await _studio.StartAsync("g2");
+        (Studio.Gateway first, Studio.Gateway second) = await _studio.StartPairAsync();
         await _studio.RunAsync(0.5);
-        _studio.Script("TR_1", Speech);
+        _studio.Script("TR_1", Studio.Speech);
         await _studio.RunAsync(3);
         first.Stalls = true;
         await _studio.RunUntilAsync(() => second.Seats.ContainsKey("demo"));
@@ -160,8 +141,8 @@ public sealed class TakeoverTests : IAsyncLifetime
         await _studio.RunAsync(1);
 
         Assert.True(first.Seats["demo"].Left);
-        Assert.Equal(Words, (await _studio.TranscriptAsync("demo")).Select(final => final.Text));
-        Assert.Equal(Words, _studio.Shown.Select(final => final.Text));
+        Assert.Equal(Studio.Words, (await _studio.TranscriptAsync("demo")).Select(final => final.Text));
+        Assert.Equal(Studio.Words, _studio.Shown.Select(final => final.Text));
     }
 
     [Fact]
@@ -172,14 +153,14 @@ public sealed class TakeoverTests : IAsyncLifetime
         await _studio.RunUntilAsync(() => gateway.Seats.ContainsKey("demo"));
         await _studio.RunAsync(1);
         gateway.StoreAway = true;
-        _studio.Script("TR_1", Speech);
+        _studio.Script("TR_1", Studio.Speech);
         await _studio.RunAsync(20);
-        Assert.Equal(Words, _studio.Shown.Select(final => final.Text));
+        Assert.Equal(Studio.Words, _studio.Shown.Select(final => final.Text));
         Assert.Empty(await _studio.TranscriptAsync("demo"));
 
         gateway.StoreAway = false;
         await _studio.RunAsync(3);
-        Assert.Equal(Words, (await _studio.TranscriptAsync("demo")).Select(final => final.Text));
+        Assert.Equal(Studio.Words, (await _studio.TranscriptAsync("demo")).Select(final => final.Text));
         Assert.Equal(4, _studio.Sent.Count(caption => caption.Final));
     }
 
@@ -239,7 +220,7 @@ public sealed class TakeoverTests : IAsyncLifetime
         await studio.OpenRoomAsync("demo", "TR_1");
         await studio.RunUntilAsync(() => gateway.Seats.ContainsKey("demo"));
         await studio.RunAsync(0.5);
-        studio.Script("TR_1", Speech);
+        studio.Script("TR_1", Studio.Speech);
         await studio.RunUntilAsync(() => studio.Shown.Any(final => final.Text == "w11"), 60);
         List<CaptionMessage> finals = await studio.TranscriptAsync("demo");
         return [.. finals.Select(final => (final.Rtp.Start - finals[0].Rtp.Start, final.Rtp.End - finals[0].Rtp.Start))];

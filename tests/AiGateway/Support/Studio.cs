@@ -46,6 +46,15 @@ internal sealed class Studio : IAsyncDisposable
         Rooms = new(_state, log, Bus, Clock);
     }
 
+    /// <summary>Four utterances, for <see cref="Script"/>.</summary>
+    public static (int Value, double Seconds)[] Speech =>
+    [
+        (0, 1), (1, 0.5), (2, 0.5), (0, 1), (3, 0.6), (4, 0.4), (5, 0.7), (6, 0.5), (7, 0.6), (8, 0.4), (0, 1), (9, 0.5), (10, 0.5), (0, 0.8), (11, 1), (0, 2),
+    ];
+
+    /// <summary>The finals of <see cref="Speech"/>.</summary>
+    public static string[] Words => ["w1 w2", "w3 w4 w5 w6 w7 w8", "w9 w10", "w11"];
+
     public FakeTimeProvider Clock { get; } = new() { AutoAdvanceAmount = TimeSpan.Zero };
 
     public InProcessMessageBus Bus { get; }
@@ -73,6 +82,15 @@ internal sealed class Studio : IAsyncDisposable
         Gateways.Add(gateway);
         await gateway.Service.StartAsync(CancellationToken.None);
         return gateway;
+    }
+
+    /// <summary>"g1", which has the room "demo" with the track "TR_1", and "g2".</summary>
+    public async Task<(Gateway First, Gateway Second)> StartPairAsync()
+    {
+        Gateway first = await StartAsync("g1");
+        await OpenRoomAsync("demo", "TR_1");
+        await RunUntilAsync(() => first.Seats.ContainsKey("demo"));
+        return (first, await StartAsync("g2"));
     }
 
     public async Task OpenRoomAsync(string room, params string[] tracks)

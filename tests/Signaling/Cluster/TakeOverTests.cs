@@ -8,65 +8,49 @@ using Transcribe.Signaling.Tests.Support;
 namespace Transcribe.Signaling.Tests.Cluster;
 
 /// <summary>Two signalling nodes over one bus and one store.</summary>
-public sealed class TakeOverTests : IAsyncLifetime
+public sealed class TakeOverTests : TwoSignalingNodes
 {
-    private readonly TestCluster _cluster = new();
-    private SignalingServer _a = null!;
-    private SignalingServer _b = null!;
-
-    public async ValueTask InitializeAsync()
-    {
-        _a = await SignalingServer.StartAsync(options => (options.NodeId, options.GracePeriod) = ("a", TimeSpan.FromSeconds(5)), cluster: _cluster);
-        _b = await SignalingServer.StartAsync(
-            options => (options.NodeId, options.GracePeriod) = ("b", TimeSpan.FromSeconds(5)), withSfu: false, cluster: _cluster);
-    }
-
-    public async ValueTask DisposeAsync()
-    {
-        await _a.DisposeAsync();
-        await _b.DisposeAsync();
-        await _cluster.DisposeAsync();
-    }
+    private protected override TimeSpan? GracePeriod => TimeSpan.FromSeconds(5);
 
     [Fact]
     public async Task A_client_resumes_on_another_node_and_its_media_is_untouched()
     {
-        _a.Sfu.Connected = true;
-        _a.Sfu.Assignments = [new MediaAssignment("1", "TR_x", 3)];
-        await using HubClient alice = await _a.JoinAsync("alice");
-        await using HubClient bob = await _b.JoinAsync("bob");
+        A.Sfu.Connected = true;
+        A.Sfu.Assignments = [new MediaAssignment("1", "TR_x", 3)];
+        await using HubClient alice = await A.JoinAsync("alice");
+        await using HubClient bob = await B.JoinAsync("bob");
         await alice.NextAsync<ParticipantJoined>();
-        await using HubClient carol = await _b.JoinAsync("carol");
+        await using HubClient carol = await B.JoinAsync("carol");
 
-        await using HubClient again = await _b.ConnectAsync();
-        JoinReply reply = await again.JoinAsync(Resume(_b, alice, 2));
+        await using HubClient again = await B.ConnectAsync();
+        JoinReply reply = await again.JoinAsync(Resume(B, alice, 2));
         Assert.True(reply.Resumed);
         Assert.Equal((alice.SessionId, alice.Joined.ResumeKey), (reply.SessionId, reply.ResumeKey));
         Assert.Equal("carol", (await again.NextAsync<ParticipantJoined>()).Participant.Id);
         await again.NextSessionEventAsync<SessionConnected>();
         Assert.Equal(new MediaAssignment("1", "TR_x", 3), Assert.Single((await again.NextSessionEventAsync<SessionAssigned>()).Assignments));
         await alice.Closed.Task.WaitAsync(SignalingServer.Patience);
-        await SignalingServer.UntilAsync(() => _a.Sessions.Count == 0);
+        await SignalingServer.UntilAsync(() => A.Sessions.Count == 0);
 
         // Events of its SFU node and its room reach it here, calls go through, and nothing was closed or opened for it.
-        await _a.Sfu.TellAsync(alice.SessionId, new SessionNeedsMedia(1, 0));
+        await A.Sfu.TellAsync(alice.SessionId, new SessionNeedsMedia(1, 0));
         await again.NextSessionEventAsync<SessionNeedsMedia>();
         Assert.Null((await again.CallAsync<NegotiateReply>(HubMethods.Negotiate, new NegotiateRequest("v=0", []))).Error);
-        await _cluster.PassAsync(TimeSpan.FromSeconds(8));
-        Assert.Empty(_a.Sfu.Asked<CloseSession>());
-        Assert.Equal(3, (await _b.Rooms.GetSnapshotAsync("demo")).Participants.Count);
-        Assert.Equal(3, _a.Sfu.Asked<OpenSession>().Count());
+        await Cluster.PassAsync(TimeSpan.FromSeconds(8));
+        Assert.Empty(A.Sfu.Asked<CloseSession>());
+        Assert.Equal(3, (await B.Rooms.GetSnapshotAsync("demo")).Participants.Count);
+        Assert.Equal(3, A.Sfu.Asked<OpenSession>().Count());
     }
 
     [Fact]
     public async Task A_wrong_key_takes_nothing_over()
     {
-        await using HubClient alice = await _a.JoinAsync("alice");
-        await using HubClient thief = await _b.ConnectAsync();
+        await using HubClient alice = await A.JoinAsync("alice");
+        await using HubClient thief = await B.ConnectAsync();
         JoinReply reply = await thief.JoinAsync(new JoinRequest(
-            _b.Token("mallory"), Resume: new ResumeSession(alice.SessionId, "wrong", 0)));
+            B.Token("mallory"), Resume: new ResumeSession(alice.SessionId, "wrong", 0)));
         Assert.False(reply.Resumed);
-        Assert.True(_a.Sessions.TryGet(alice.SessionId, out _));
+        Assert.True(A.Sessions.TryGet(alice.SessionId, out _));
     }
 
     [Fact]
@@ -74,17 +58,17 @@ public sealed class TakeOverTests : IAsyncLifetime
     {
         for (int round = 0; round < 5; round++)
         {
-            await using HubClient alice = await _a.JoinAsync("alice", $"room{round}");
-            await using HubClient first = await _a.ConnectAsync();
-            await using HubClient second = await _b.ConnectAsync();
-            await using HubClient third = await _b.ConnectAsync();
+            await using HubClient alice = await A.JoinAsync("alice", $"room{round}");
+            await using HubClient first = await A.ConnectAsync();
+            await using HubClient second = await B.ConnectAsync();
+            await using HubClient third = await B.ConnectAsync();
             HubReply<JoinReply>[] replies = await Task.WhenAll(
-                new[] { (first, _a), (second, _b), (third, _b) }.Select(pair => ResumeAsync(pair.Item1, Resume(pair.Item2, alice, 1))));
+                new[] { (first, A), (second, B), (third, B) }.Select(pair => ResumeAsync(pair.Item1, Resume(pair.Item2, alice, 1))));
             Assert.Contains(replies, reply => reply.Value?.Resumed == true);
             Assert.All(replies, reply => Assert.True(reply.Value?.Resumed == true || reply.Error?.Code == "unavailable"));
-            await SignalingServer.UntilAsync(() => _a.Sessions.TryGet(alice.SessionId, out _) != _b.Sessions.TryGet(alice.SessionId, out _));
-            Assert.Single((await _a.Rooms.GetSnapshotAsync($"room{round}")).Participants);
-            Assert.Empty(_a.Sfu.Asked<CloseSession>());
+            await SignalingServer.UntilAsync(() => A.Sessions.TryGet(alice.SessionId, out _) != B.Sessions.TryGet(alice.SessionId, out _));
+            Assert.Single((await A.Rooms.GetSnapshotAsync($"room{round}")).Participants);
+            Assert.Empty(A.Sfu.Asked<CloseSession>());
         }
     }
 
@@ -104,72 +88,72 @@ public sealed class TakeOverTests : IAsyncLifetime
     [Fact]
     public async Task A_former_owner_that_did_not_hear_of_it_ends_nothing()
     {
-        HubClient alice = await _a.JoinAsync("alice");
-        _a.Bus.Loses = subject => subject.StartsWith("signaling.", StringComparison.Ordinal);
-        await using HubClient again = await _b.ConnectAsync();
-        Assert.True((await again.JoinAsync(Resume(_b, alice, 1))).Resumed);
+        HubClient alice = await A.JoinAsync("alice");
+        A.Bus.Loses = subject => subject.StartsWith("signaling.", StringComparison.Ordinal);
+        await using HubClient again = await B.ConnectAsync();
+        Assert.True((await again.JoinAsync(Resume(B, alice, 1))).Resumed);
         await alice.DisposeAsync();
-        await _cluster.UntilAsync(() => _a.Sessions.Count == 0, "The former owner forgets the session.");
-        Assert.Empty(_a.Sfu.Asked<CloseSession>());
-        Assert.Single((await _b.Rooms.GetSnapshotAsync("demo")).Participants);
+        await Cluster.UntilAsync(() => A.Sessions.Count == 0, "The former owner forgets the session.");
+        Assert.Empty(A.Sfu.Asked<CloseSession>());
+        Assert.Single((await B.Rooms.GetSnapshotAsync("demo")).Participants);
         Assert.Null((await again.CallAsync<Ack>(HubMethods.Trickle, new TrickleRequest(null))).Error);
     }
 
     [Fact]
     public async Task What_a_dead_node_leaves_is_resumed_elsewhere_or_ended_once_after_the_grace_period()
     {
-        HubClient alice = await _a.JoinAsync("alice");
-        HubClient bob = await _a.JoinAsync("bob");
-        await using HubClient carol = await _b.JoinAsync("carol");
-        await _cluster.PassAsync(TimeSpan.FromSeconds(1));
-        await _a.DieAsync();
-        await _cluster.PassAsync(TimeSpan.FromSeconds(2));
-        await using HubClient again = await _b.ConnectAsync();
-        Assert.True((await again.JoinAsync(Resume(_b, alice, 3))).Resumed);
+        HubClient alice = await A.JoinAsync("alice");
+        HubClient bob = await A.JoinAsync("bob");
+        await using HubClient carol = await B.JoinAsync("carol");
+        await Cluster.PassAsync(TimeSpan.FromSeconds(1));
+        await A.DieAsync();
+        await Cluster.PassAsync(TimeSpan.FromSeconds(2));
+        await using HubClient again = await B.ConnectAsync();
+        Assert.True((await again.JoinAsync(Resume(B, alice, 3))).Resumed);
         Assert.False(carol.HasRoomEvent);
 
-        await _cluster.UntilAsync(() => carol.HasRoomEvent, "bob is ended");
+        await Cluster.UntilAsync(() => carol.HasRoomEvent, "bob is ended");
         ParticipantLeft left = await carol.NextAsync<ParticipantLeft>();
         Assert.Equal(("bob", "timeout"), (left.ParticipantId, left.Reason));
-        await _cluster.PassAsync(TimeSpan.FromSeconds(5));
+        await Cluster.PassAsync(TimeSpan.FromSeconds(5));
         Assert.False(carol.HasRoomEvent);
-        Assert.Equal(bob.SessionId, Assert.Single(_a.Sfu.Asked<CloseSession>()).SessionId);
-        Assert.Equal(["alice", "carol"], (await _b.Rooms.GetSnapshotAsync("demo")).Participants.Select(info => info.Id).Order());
+        Assert.Equal(bob.SessionId, Assert.Single(A.Sfu.Asked<CloseSession>()).SessionId);
+        Assert.Equal(["alice", "carol"], (await B.Rooms.GetSnapshotAsync("demo")).Participants.Select(info => info.Id).Order());
 
         // A dead node that was not: what it knows is not its own any more.
-        _a.Wire.Mend();
-        await _cluster.UntilAsync(() => _a.Sessions.Count == 0, "The node that was taken for dead forgets.");
-        Assert.Equal(["alice", "carol"], (await _b.Rooms.GetSnapshotAsync("demo")).Participants.Select(info => info.Id).Order());
+        A.Wire.Mend();
+        await Cluster.UntilAsync(() => A.Sessions.Count == 0, "The node that was taken for dead forgets.");
+        Assert.Equal(["alice", "carol"], (await B.Rooms.GetSnapshotAsync("demo")).Participants.Select(info => info.Id).Order());
     }
 
     [Fact]
     public async Task A_node_that_stops_leaves_its_sessions_to_the_others()
     {
-        await using HubClient alice = await _a.JoinAsync("alice");
-        await _a.App.StopAsync(TestContext.Current.CancellationToken);
-        await using HubClient again = await _b.ConnectAsync();
-        Assert.True((await again.JoinAsync(Resume(_b, alice, 1))).Resumed);
-        Assert.Empty(_a.Sfu.Asked<CloseSession>());
+        await using HubClient alice = await A.JoinAsync("alice");
+        await A.App.StopAsync(TestContext.Current.CancellationToken);
+        await using HubClient again = await B.ConnectAsync();
+        Assert.True((await again.JoinAsync(Resume(B, alice, 1))).Resumed);
+        Assert.Empty(A.Sfu.Asked<CloseSession>());
     }
 
     [Fact]
     public async Task The_same_identity_on_another_node_replaces_the_session()
     {
-        await using HubClient alice = await _a.JoinAsync("alice");
-        await using HubClient second = await _b.JoinAsync("alice");
+        await using HubClient alice = await A.JoinAsync("alice");
+        await using HubClient second = await B.JoinAsync("alice");
         Assert.Equal("duplicateIdentity", (await alice.NextSessionEventAsync<SessionClosed>()).Reason);
-        await SignalingServer.UntilAsync(() => _a.Sessions.Count == 0 && !_a.Sfu.Sessions.ContainsKey(alice.SessionId));
-        Assert.Single((await _b.Rooms.GetSnapshotAsync("demo")).Participants);
-        Assert.True(_a.Sfu.Sessions.ContainsKey(second.SessionId));
+        await SignalingServer.UntilAsync(() => A.Sessions.Count == 0 && !A.Sfu.Sessions.ContainsKey(alice.SessionId));
+        Assert.Single((await B.Rooms.GetSnapshotAsync("demo")).Participants);
+        Assert.True(A.Sfu.Sessions.ContainsKey(second.SessionId));
     }
 
     [Fact]
     public async Task A_participant_is_removed_wherever_it_is()
     {
-        await using HubClient alice = await _a.JoinAsync("alice");
-        await using HubClient bob = await _b.JoinAsync("bob");
+        await using HubClient alice = await A.JoinAsync("alice");
+        await using HubClient bob = await B.JoinAsync("bob");
         await alice.NextAsync<ParticipantJoined>();
-        await _cluster.Bus.PublishAsync(SignalingSubjects.Remove, new RemoveParticipant("demo", "bob"));
+        await Cluster.Bus.PublishAsync(SignalingSubjects.Remove, new RemoveParticipant("demo", "bob"));
         Assert.Equal("removed", (await bob.NextSessionEventAsync<SessionClosed>()).Reason);
         Assert.Equal("removed", (await alice.NextAsync<ParticipantLeft>()).Reason);
     }
@@ -178,35 +162,35 @@ public sealed class TakeOverTests : IAsyncLifetime
     public async Task A_whip_request_may_go_to_any_node()
     {
         Uri resource = await PublishAsync();
-        using HttpResponseMessage patched = await SendAsync(_b, HttpMethod.Patch, resource, "a=ice-ufrag:abcd\r\na=ice-pwd:clientpasswordclientpass\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\na=end-of-candidates\r\n");
+        using HttpResponseMessage patched = await SendAsync(B, HttpMethod.Patch, resource, "a=ice-ufrag:abcd\r\na=ice-pwd:clientpasswordclientpass\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\na=end-of-candidates\r\n");
         Assert.Equal(HttpStatusCode.PreconditionFailed, patched.StatusCode);
-        Assert.Equal((0, 1), (_a.Sessions.Count, _b.Sessions.Count));
-        using HttpResponseMessage deleted = await SendAsync(_a, HttpMethod.Delete, resource);
+        Assert.Equal((0, 1), (A.Sessions.Count, B.Sessions.Count));
+        using HttpResponseMessage deleted = await SendAsync(A, HttpMethod.Delete, resource);
         Assert.Equal(HttpStatusCode.OK, deleted.StatusCode);
-        using HttpResponseMessage again = await SendAsync(_b, HttpMethod.Delete, resource);
+        using HttpResponseMessage again = await SendAsync(B, HttpMethod.Delete, resource);
         Assert.Equal(HttpStatusCode.NotFound, again.StatusCode);
-        Assert.Empty((await _a.Rooms.GetSnapshotAsync("demo")).Participants);
-        Assert.Single(_a.Sfu.Asked<CloseSession>());
+        Assert.Empty((await A.Rooms.GetSnapshotAsync("demo")).Participants);
+        Assert.Single(A.Sfu.Asked<CloseSession>());
     }
 
     [Fact]
     public async Task Whip_sessions_of_a_dead_node_go_on()
     {
         Uri resource = await PublishAsync();
-        await _cluster.PassAsync(TimeSpan.FromSeconds(1));
-        await _a.DieAsync();
-        await _cluster.UntilAsync(() => _b.Sessions.Count == 1, "The other node takes the session over.");
-        await _cluster.PassAsync(TimeSpan.FromSeconds(8));
-        Assert.Empty(_a.Sfu.Asked<CloseSession>());
-        Assert.Single((await _b.Rooms.GetSnapshotAsync("demo")).Participants);
-        using HttpResponseMessage deleted = await SendAsync(_b, HttpMethod.Delete, resource);
+        await Cluster.PassAsync(TimeSpan.FromSeconds(1));
+        await A.DieAsync();
+        await Cluster.UntilAsync(() => B.Sessions.Count == 1, "The other node takes the session over.");
+        await Cluster.PassAsync(TimeSpan.FromSeconds(8));
+        Assert.Empty(A.Sfu.Asked<CloseSession>());
+        Assert.Single((await B.Rooms.GetSnapshotAsync("demo")).Participants);
+        using HttpResponseMessage deleted = await SendAsync(B, HttpMethod.Delete, resource);
         Assert.Equal(HttpStatusCode.OK, deleted.StatusCode);
     }
 
     private async Task<Uri> PublishAsync()
     {
         using HttpResponseMessage created = await SendAsync(
-            _a, HttpMethod.Post, new Uri("/v1/whip/demo", UriKind.Relative),
+            A, HttpMethod.Post, new Uri("/v1/whip/demo", UriKind.Relative),
             "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendonly\r\na=ice-ufrag:u\r\na=ice-pwd:p\r\n");
         Assert.Equal(HttpStatusCode.Created, created.StatusCode);
         return created.Headers.Location!;
