@@ -199,11 +199,16 @@ internal sealed class TrackWorker
 
     private void End()
     {
+        Release();
+        _done.TrySetResult();
+    }
+
+    private void Release()
+    {
         _workers.Remove(this);
         while (_queue.TryDequeue(out Packet packet))
             ArrayPool<byte>.Shared.Return(packet.Payload);
         _track.Dispose();
-        _done.TrySetResult();
     }
 
     private void Add(uint ssrc, ushort sequence, uint timestamp, ReadOnlySpan<byte> payload, Instant arrival, bool replayed)
@@ -217,10 +222,7 @@ internal sealed class TrackWorker
     private void Fail(Exception error)
     {
         _completing = true;
-        _workers.Remove(this);
-        while (_queue.TryDequeue(out Packet packet))
-            ArrayPool<byte>.Shared.Return(packet.Payload);
-        _track.Dispose();
+        Release();
         _done.TrySetException(error);
     }
 
