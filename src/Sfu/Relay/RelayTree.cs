@@ -31,8 +31,8 @@ internal sealed class RelayTree(IStateStore state, TimeProvider time, int maxChi
             StateEntry? entry = await state.GetAsync(key, cancellationToken).ConfigureAwait(false);
             RelayTreeState tree = Read(entry);
             long now = time.GetUtcNow().ToUnixTimeSeconds();
-            if (IsFresh(tree, join, now, out RelayPlace? present))
-                return present!;
+            if (IsFresh(tree, join, now) && tree.FindPlace(join) is { } present)
+                return present;
             if (tree.Join(join, now) is not RelayPlace place)
             {
                 throw new BusException(
@@ -75,23 +75,11 @@ internal sealed class RelayTree(IStateStore state, TimeProvider time, int maxChi
     public async ValueTask<RelayTreeState> ReadAsync(string key, CancellationToken cancellationToken = default) =>
         Read(await state.GetAsync(key, cancellationToken).ConfigureAwait(false));
 
-    /// <summary>A place that was confirmed a moment ago and still holds needs no write.</summary>
-    private static bool IsFresh(RelayTreeState tree, RelayJoin join, long now, out RelayPlace? place)
-    {
-        place = null;
-        RelayTreeNode? self = tree.Nodes.FirstOrDefault(n => n.Id == join.Node);
-        if (self is null || self.Parent == "" || now - self.SeenAt > (long)(RelayTreeState.Forgotten.TotalSeconds / 3)
-            || (join.Root is not null && tree.Nodes.FirstOrDefault(n => n.Parent is null)?.Id != join.Root)
-            || tree.Nodes.Any(n => join.Dead.Contains(n.Id))
-            || (self.Parent is not null && join.Unreachable.Contains(self.Parent)) || RelayTreeState.IsPathBack(self, join)
-            || !tree.Depths().TryGetValue(self.Id, out int depth) || depth > tree.MaxDepth)
-        {
-            return false;
-        }
-
-        place = new RelayPlace(self.Parent, depth, self.Instead);
-        return true;
-    }
+    /// <summary>A place that was confirmed a moment ago needs no write.</summary>
+    private static bool IsFresh(RelayTreeState tree, RelayJoin join, long now) =>
+        tree.Nodes.FirstOrDefault(n => n.Id == join.Node) is { } self && now - self.SeenAt <= (long)(RelayTreeState.Forgotten.TotalSeconds / 3)
+        && (join.Root is null || tree.Nodes.FirstOrDefault(n => n.Parent is null)?.Id == join.Root)
+        && !tree.Nodes.Any(n => join.Dead.Contains(n.Id));
 
     private RelayTreeState Read(StateEntry? entry) =>
         new(entry is { } present ? ClusterJson.Deserialize<RelayTreeNode[]>(present.Value) : [], maxChildren, maxDepth);

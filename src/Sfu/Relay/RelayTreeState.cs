@@ -53,25 +53,17 @@ internal sealed class RelayTreeState
         Prune(join, now);
         EnsureRoot(join, now);
         RelayTreeNode? self = Find(join.Node);
-        if (self?.Parent is null && self is not null)
+        if (self is not null && FindPlace(join) is { } present)
         {
             Replace(self with { SeenAt = now, Region = join.Region });
-            return new RelayPlace(null, 0);
-        }
-
-        Dictionary<string, int> depths = Depths();
-        if (self is { Parent.Length: > 0 } && depths.TryGetValue(self.Id, out int depth) && depth <= MaxDepth
-            && !join.Unreachable.Contains(self.Parent) && !IsPathBack(self, join))
-        {
-            Replace(self with { SeenAt = now });
-            return new RelayPlace(self.Parent, depth, self.Instead);
+            return present;
         }
 
         // What hangs below the node comes along, if there is room for it.
         if (self is not null)
             Replace(self with { Parent = "" });
         int height = self is null ? 0 : HeightOf(self.Id);
-        depths = Depths();
+        Dictionary<string, int> depths = Depths();
         RelayTreeNode? parent = self is null ? Keep(join, depths) : null;
         parent ??= Choose(join, depths, height, join.Unreachable);
         if (parent is null && height > 0)
@@ -94,8 +86,17 @@ internal sealed class RelayTreeState
         return new RelayPlace(parent.Id, depths[parent.Id] + 1, instead);
     }
 
-    /// <summary>The path that was missing may be there again.</summary>
-    public static bool IsPathBack(RelayTreeNode node, RelayJoin join) => node.Instead is not null && !join.Unreachable.Contains(node.Instead);
+    /// <summary>The place that the node has, where it still serves.</summary>
+    public RelayPlace? FindPlace(RelayJoin join)
+    {
+        if (Find(join.Node) is not { } self || self.Parent == "" || !Depths().TryGetValue(self.Id, out int depth) || depth > MaxDepth)
+            return null;
+        bool isCut = self.Parent is not null && join.Unreachable.Contains(self.Parent);
+
+        // The path to the better parent may be there again.
+        bool isPathBack = self.Instead is not null && !join.Unreachable.Contains(self.Instead);
+        return isCut || isPathBack ? null : new RelayPlace(self.Parent, depth, self.Instead);
+    }
 
     /// <summary>The node's children have to find new parents. False where it was not there.</summary>
     public bool Leave(string node)
@@ -166,7 +167,7 @@ internal sealed class RelayTreeState
         if (promoted is null)
             _nodes.Insert(0, new RelayTreeNode(wanted, null, wanted == join.Node ? join.Region : "", now));
         else
-            Replace(promoted with { Parent = null });
+            Replace(promoted with { Parent = null, Instead = null });
     }
 
     private int HeightOf(string node)

@@ -221,7 +221,8 @@ public sealed class RelayTreeTests
 
                     string[] dead = random.Next(6) == 0 && other != node ? [other] : [];
                     string[] unreachable = random.Next(6) == 0 && other != node ? [other] : [];
-                    RelayPlace? place = tree.Join(new RelayJoin(node, "eu", rooted ? "n0" : null, dead, unreachable), now);
+                    string? helper = unreachable.Length > 0 && random.Next(2) == 0 ? $"n{random.Next(12, 15)}" : null;
+                    RelayPlace? place = tree.Join(new RelayJoin(node, "eu", rooted ? "n0" : null, dead, unreachable, Helper: helper), now);
                     Dictionary<string, int> depths = tree.Depths();
                     Assert.True(depths.Values.Max() <= depth);
                     Assert.True(tree.Nodes.Max(n => tree.ChildrenOf(n.Id)) <= children);
